@@ -1,0 +1,94 @@
+"""The sidecar mechanism: a process that lives next to an application on the same node."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from .database import Credentials, ShardAddress
+from .work import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """How to see that a sidecar serves: connect, send, and compare the first bytes of the answer.
+
+    :param host: TCP host, empty for a unix socket
+    :param port: TCP port, 0 for a unix socket
+    :param socket: absolute path of a unix socket
+    :param send: bytes to send after connecting; may hold a password
+    :param expect: bytes with which the answer must begin
+    :param timeout: how long it may take until it serves
+    """
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+    send: bytes = field(default=b"", repr=False)
+    expect: bytes = b""
+    timeout: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A process started before an application on each of its nodes, and ended with it.
+
+    :param name: for messages and its log
+    :param command: what to run
+    :param ready: how to see that it serves; the application starts after that
+    :param cpus: cores to pin it to; empty leaves it free
+    :param log: absolute path of the file that takes its output
+    :param env: variables by which the application finds it
+    """
+
+    name: str
+    command: Command
+    ready: Ready
+    cpus: tuple[int, ...] = ()
+    log: Path = Path("/dev/null")
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ColocationRequest:
+    """What a model asked for with ``colocate_db_tcp`` or ``colocate_db_uds``.
+
+    :param model: name of the model
+    :param directory: absolute path of the model's directory
+    :param runtime: a directory of mode 0700 for sockets, short enough for a socket's path
+    :param options: the keyword arguments that belong to this strategy (``port``, ``ifname``,
+        ``unix_socket``...)
+    """
+
+    model: str
+    directory: Path
+    runtime: Path
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class Colocation(ABC):
+    """One way in which an application reaches the database next to it."""
+
+    name: str
+
+    @abstractmethod
+    def check(self, options: Mapping[str, object], /) -> None:
+        """Refuse options that cannot work.
+
+        :raises InputError: naming the option
+        """
+
+    @abstractmethod
+    def address(self, request: ColocationRequest, taken: Sequence[ShardAddress], /) -> ShardAddress:
+        """Choose where the database will listen; ``taken`` are in use already."""
+
+    @abstractmethod
+    def client_address(self, address: ShardAddress, /) -> str:
+        """The address as clients read it in ``SSDB``."""
+
+    def permissions(self, options: Mapping[str, object], credentials: Credentials, /) -> int:
+        """Mode of the unix socket, where there is one."""
+        return 0o700

@@ -1,0 +1,136 @@
+"""The database contract: what is peculiar to one kind of server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from .work import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server program that was found.
+
+    :param executable: absolute path
+    :param version: as the program says
+    :param source: how it was found: a setting, a variable's name, ``PATH``, or the distribution
+        that bundles it
+    :param cli: absolute path of its command-line client, or empty
+    """
+
+    executable: str
+    version: str
+    source: str
+    cli: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who may do what with one experiment's databases. Secrets: never printed, never on a command
+    line.
+
+    :param admin: name of the user that smartcore itself uses; may do all
+    :param admin_password: its password
+    :param user: name of the user that models use; may not administrate
+    :param password: its password
+    :param open: clients that send no password are let in as ``user``
+    """
+
+    admin: str
+    admin_password: str = field(repr=False)
+    user: str = "default"
+    password: str = field(default="", repr=False)
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAddress:
+    """Where one shard listens: TCP if ``port`` is not 0, and a unix socket if ``socket`` is not
+    empty.
+    """
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else f"unix://{self.socket}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """One shard to be started.
+
+    :param name: ``<identifier>_<index>``
+    :param directory: absolute path; the shard's working directory
+    :param address: where it listens
+    :param peers: addresses of all shards, itself included, in order; one for a standalone server
+    :param index: its place in ``peers``
+    :param credentials: who may connect
+    :param options: directives of the server's configuration, ``name -> value``
+    :param socket_permissions: mode of the unix socket, e.g. 0o700
+    """
+
+    name: str
+    directory: Path
+    address: ShardAddress
+    peers: tuple[ShardAddress, ...]
+    index: int
+    credentials: Credentials
+    options: Mapping[str, str] = field(default_factory=dict)
+    socket_permissions: int = 0o700
+
+    @property
+    def clustered(self) -> bool:
+        """True if this is one shard of several."""
+        return len(self.peers) > 1
+
+
+class DatabaseBackend(ABC):
+    """Finds, configures and talks to one kind of server. Processes are started by a launcher, not
+    here.
+    """
+
+    name: str
+
+    @abstractmethod
+    def find(self, environment: Mapping[str, str], /, *, setting: str = "") -> Server:
+        """Find the server program; ``setting`` is a path that the user gave and goes first.
+
+        :raises DatabaseError: where it was looked for, and how to get one
+        """
+
+    @abstractmethod
+    def command(self, server: Server, shard: ShardPlan, /) -> Command:
+        """The command of one shard, with its configuration files (secrets inside, mode 0600)."""
+
+    @abstractmethod
+    def ready(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
+        """Ask once, quickly, whether all shards answer to our credentials and, if several, form a
+        whole cluster.
+
+        Answers False while they do not listen yet. The caller repeats, and watches the processes
+        meanwhile.
+
+        :raises DatabaseError: something answers that is not ours
+        """
+
+    @abstractmethod
+    def configure(self, shards: Sequence[ShardPlan], key: str, value: str, /) -> None:
+        """Set one directive on every running shard and read it back.
+
+        :raises DatabaseError: the server refuses the name or the value
+        """
+
+    @abstractmethod
+    def option(self, key: str, value: str, /) -> tuple[str, str]:
+        """Translate one of the settings ``save``, ``maxmemory``, ``maxmemory-policy``,
+        ``maxclients``, ``proto-max-bulk-len``, ``threads`` into this server's directive."""
+
+    def environment(self, shards: Sequence[ShardPlan], /) -> Mapping[str, str]:
+        """Further variables for models that use this database; most have none."""
+        return {}

@@ -1,0 +1,169 @@
+"""The launcher contract: what starts, answers for and stops jobs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from .ids import JobId
+from .state import Answer, Status
+from .work import Started, Step, Work
+
+EventSink = Callable[[JobId, Status], None]
+"""Takes a status the moment it is known. Thread-safe, returns at once, never raises."""
+
+
+class Launcher(ABC):
+    """Starts, answers for and stops jobs on one kind of machine.
+
+    All methods are called from one thread of the core. They may block, but only for a bounded time:
+    no command without a timeout. Collections are given whole, so that one request can serve them
+    all. An id is all the state that a caller keeps: another process, with a launcher of its own,
+    can ask about a job or stop it.
+    """
+
+    @abstractmethod
+    def start(self, work: Sequence[Work], /) -> Sequence[Started]:
+        """Start every piece of ``work``.
+
+        Guarantees: the answer has one item for each, in order; a job that did start is never
+        without its id, even if a later one failed. Does not guarantee that a started job is running
+        already.
+
+        :raises LauncherError: only if nothing was started at all, for a reason that is none of
+            the work's
+        """
+
+    @abstractmethod
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Answer for every id: its status, or ``ABSENT`` if the scheduler does not know it.
+
+        A launcher never turns absence into an end; the core does, after a grace period, and calls
+        it lost.
+
+        :raises LauncherError: the question could not be asked; this changes no job's state
+        """
+
+    @abstractmethod
+    def stop(self, ids: Collection[JobId], /) -> None:
+        """End the jobs: ask politely, wait a while, then insist. Ids that have ended or are unknown
+        are no error.
+
+        :raises LauncherError: naming those that are known to live on
+        """
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A launcher that tells of changes by itself, so that the core need not ask."""
+
+    def watch(self, sink: EventSink, /) -> None:
+        """Call ``sink`` for every change from now on, from any thread."""
+
+
+@runtime_checkable
+class Attaches(Protocol):
+    """A launcher that can follow jobs which another process started."""
+
+    def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Follow these from now on; the answer is what is known at once."""
+
+
+@runtime_checkable
+class Limits(Protocol):
+    """A launcher without a queue of its own, so that the core must hold work back."""
+
+    @property
+    def max_running(self) -> int:
+        """How many models may run at the same time."""
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A launcher that holds something (threads, sockets) to be given back."""
+
+    def close(self) -> None:
+        """Give back; running jobs go on. Safe to call twice."""
+
+
+class Processes(Protocol):
+    """The core's service that runs processes of this host; given to launchers, not implemented by
+    them.
+
+    The same guarantees as :class:`Launcher`; every process gets a session of its own and
+    ``/dev/null`` as standard input, and its end is an event.
+    """
+
+    def start(self, steps: Sequence[Step], /) -> Sequence[Started]:
+        """Spawn every step, in order."""
+
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Answer for processes of this host, also for those that another process started."""
+
+    def stop(self, ids: Collection[JobId], /) -> None:
+        """TERM to each whole session, KILL to what is left after the grace period."""
+
+    def watch(self, sink: EventSink, /) -> None:
+        """Tell ``sink`` of every end."""
+
+    def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Follow processes that another process started; their exit codes cannot be had."""
+
+    def close(self) -> None:
+        """Stop watching; what runs goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherContext:
+    """What the core gives to a launcher's factory.
+
+    :param experiment: name of the experiment
+    :param path: its directory; absolute, may not exist yet
+    :param processes: the service that runs processes of this host
+    :param environment: variables of the driver, for facts such as an allocation's id
+    """
+
+    experiment: str
+    path: Path
+    processes: Processes
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+LauncherFactory = Callable[[LauncherContext], Launcher]
+
+
+class Score(IntEnum):
+    """How sure a launcher is that it is the one to use here."""
+
+    UNUSABLE = 0
+    FALLBACK = 1
+    ON_PATH = 10
+    SERVER_ANSWERS = 50
+    IN_ALLOCATION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A launcher's finding about this host.
+
+    :param score: how sure it is; the highest wins ``launcher="auto"``
+    :param evidence: what was looked at and seen, for people
+    :param version: the workload manager's version, if asked
+    """
+
+    score: int
+    evidence: str
+    version: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """True when jobs can be launched from here."""
+        return self.score > Score.UNUSABLE
+
+
+Detector = Callable[[Mapping[str, str]], Detection]
+"""Looks at the environment and, briefly, at the host. Bounded: two seconds at most."""

@@ -1,0 +1,67 @@
+"""Run a command of this host to its end, with a limit of time: the only way in which plugins ask
+programs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smartcore.error import ShellError
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command left: its exit code and what it printed, decoded with replacement of what is
+    not UTF-8.
+    """
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(
+    argv: Sequence[str],
+    /,
+    *,
+    timeout: timedelta,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run ``argv`` without a shell, in a session of its own; on expiry its whole group is killed.
+
+    :param timeout: how long it may take
+    :param stdin: text for its standard input
+    :param env: its whole environment; None inherits ours
+    :raises ShellError: it could not be started or did not end in time. A code other than 0 is
+        no error here.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ShellError(f"cannot run {argv[0]}: {error.strerror}", argv) from error
+    try:
+        out, err = process.communicate(stdin.encode(), timeout.total_seconds())
+    except subprocess.TimeoutExpired:
+        seconds = timeout.total_seconds()
+        raise ShellError(f"{argv[0]} did not answer within {seconds:g} s", argv) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return Completed(
+        tuple(argv), process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+    )

@@ -1,0 +1,61 @@
+"""The run-command contract: what places the ranks of one step (mpirun, srun, jsrun...)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .work import Command, Placement
+
+if TYPE_CHECKING:
+    from .settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found out, once, about an installed run command.
+
+    :param executable: absolute path of the program
+    :param flavour: which implementation it is, e.g. ``openmpi-4``; empty if not known
+    :param version: its version, empty if not known
+    """
+
+    executable: str
+    flavour: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One step as the user described it, before a run command is put in front.
+
+    :param argv: program and arguments, container included
+    :param settings: the run settings that the user filled in
+    :param cwd: absolute path of the directory to run in
+    :param env: the entity's own variables, those for database clients included
+    """
+
+    argv: tuple[str, ...]
+    settings: RunSettings
+    cwd: Path
+    env: dict[str, str]
+
+
+class RunCommand(ABC):
+    """Turns a step into the command line of one run command. Pure: no I/O, no environment."""
+
+    probe: tuple[str, ...] = ("--version",)
+    """Arguments that make the program say what it is; empty if it need not be asked."""
+
+    @abstractmethod
+    def facts(self, executable: str, output: str, /) -> Facts:
+        """Read what the program printed when probed."""
+
+    @abstractmethod
+    def build(self, launch: Launch, placement: Placement, facts: Facts, /) -> Command:
+        """Build the command.
+
+        :raises UnsupportedError: naming the setting that this flavour has no spelling for
+        """

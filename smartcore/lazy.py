@@ -1,0 +1,73 @@
+"""Import paths that users know, served by plugins: found when used, or an error with the pip
+name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from smartcore.error import PluginMissingError
+from smartcore.known import KnownPlugin, known_provider
+
+
+def resolve_class(name: str) -> object:
+    """The public class of that name from the plugin that has it.
+
+    :raises PluginMissingError: the plugin is not installed; says what to install
+    :raises AttributeError: no well-known plugin has such a class
+    """
+    provider = known_provider("classes", name)
+    if provider is None:
+        raise AttributeError(f"module 'smartcore.settings' has no attribute {name!r}")
+    return getattr(_import(provider, provider.classes[name], name), name)
+
+
+def _import(provider: KnownPlugin, module: str, wanted: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise  # the plugin is there, something that it needs is not
+        raise PluginMissingError(
+            f"{wanted} comes with a plugin that is not installed; run: pip install"
+            f" '{provider.distribution}'",
+            name=wanted,
+        ) from None
+
+
+class PluginPathFinder(MetaPathFinder, Loader):
+    """Serves import paths below ``smartcore`` that ``known.toml`` gives to a plugin.
+
+    Stands last on ``sys.meta_path``: it is asked only for what the core itself does not have.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith("smartcore."):
+            return None
+        if known_provider("modules", fullname) is None:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        provider = known_provider("modules", module.__name__)
+        if provider is None:
+            raise ImportError(f"no plugin serves {module.__name__}", name=module.__name__)
+        served = _import(provider, provider.modules[module.__name__], module.__name__)
+        # The import system hands out what stands in sys.modules after this.
+        sys.modules[module.__name__] = served
+
+
+def install() -> None:
+    """Put the finder on ``sys.meta_path``, once."""
+    if not any(isinstance(finder, PluginPathFinder) for finder in sys.meta_path):
+        sys.meta_path.append(PluginPathFinder())

@@ -1,0 +1,433 @@
+"""What the installed plugins offer: names first, objects only when somebody asks for them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+import pluggy
+
+from smartcore.error import (
+    PluginBrokenError,
+    PluginConflictError,
+    PluginMissingError,
+    UnsupportedError,
+)
+from smartcore.known import known_provider
+from smartcore.loader import GROUP, Plugin, broken, discover, load
+from smartcore.log import get_logger
+from smartcore.spec import (
+    Check,
+    Colocation,
+    DatabaseBackend,
+    Detection,
+    Detector,
+    Launcher,
+    LauncherContext,
+    LauncherFactory,
+    RunCommand,
+    Score,
+    Site,
+    hooks,
+)
+from smartcore.spec.settings import BatchSettings, RunSettings
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered thing: who registered it, and the target that makes it."""
+
+    name: str
+    plugin: str
+    target: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherEntry(Entry):
+    """A launcher; a composed one names the scheduler and the run command it consists of."""
+
+    detect: str = ""
+    run_commands: tuple[str, ...] = ()
+    batch_settings: str = ""
+    auto: bool = True
+    scheduler: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommandEntry(Entry):
+    """A run command with the settings class that users fill in for it."""
+
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one launcher found out about this host."""
+
+    entry: LauncherEntry
+    detection: Detection
+
+
+@dataclass
+class _Registrar:
+    """The typed registrar that hooks receive: collects the entries of one plugin and kind."""
+
+    plugin: str
+    entries: list[Entry] = field(default_factory=list)
+
+    def _append(self, entry: Entry) -> None:
+        if not entry.name or not entry.target:
+            raise ValueError("a registration needs a name and a target")
+        self.entries.append(entry)
+
+
+class _Targets(_Registrar):
+    def add(self, name: str, target: str, /, *, summary: str = "") -> None:
+        self._append(Entry(name, self.plugin, _checked(target), summary))
+
+
+class _RunCommands(_Registrar):
+    def add(self, name: str, target: str, /, *, settings: str, summary: str = "") -> None:
+        target, settings = _checked(target), _checked(settings)
+        self._append(RunCommandEntry(name, self.plugin, target, summary, settings))
+
+
+class _Launchers(_Registrar):
+    def add(
+        self,
+        name: str,
+        factory: str,
+        /,
+        *,
+        detect: str = "",
+        run_commands: Sequence[str] = (),
+        batch_settings: str = "",
+        auto: bool = True,
+        summary: str = "",
+    ) -> None:
+        for target in (factory, detect, batch_settings):
+            if target:
+                _checked(target)
+        self._append(
+            LauncherEntry(
+                name,
+                self.plugin,
+                factory,
+                summary,
+                detect,
+                tuple(run_commands),
+                batch_settings,
+                auto,
+            )
+        )
+
+    def compose(self, name: str, /, *, scheduler: str, run_command: str, summary: str = "") -> None:
+        self._append(
+            LauncherEntry(
+                name,
+                self.plugin,
+                "composed",
+                summary,
+                run_commands=(run_command,),
+                scheduler=scheduler,
+            )
+        )
+
+
+def _checked(target: str) -> str:
+    module, _, attribute = target.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"target {target!r} is not of the form 'module:attribute'")
+    return target
+
+
+KINDS: Mapping[str, type[_Registrar]] = {
+    "launchers": _Launchers,
+    "run_commands": _RunCommands,
+    "databases": _Targets,
+    "colocations": _Targets,
+    "sites": _Targets,
+    "checks": _Targets,
+    "commands": _Targets,
+}
+
+
+class Registry:
+    """The plugins of one process.
+
+    Loading imports the light modules that entry points name, each guarded; launchers, databases and
+    the rest are imported when they are asked for. Pass one to ``Experiment(registry=...)`` to
+    choose the plugins yourself.
+
+    :param points: entry points to load; None finds those that are installed
+    :param disabled: names of plugins to leave out (``all`` for every one); None reads
+        ``SMARTCORE_DISABLE_PLUGINS``
+    """
+
+    def __init__(
+        self,
+        points: Iterable[EntryPoint] | None = None,
+        *,
+        disabled: Collection[str] | None = None,
+    ) -> None:
+        if points is None:
+            points = entry_points(group=GROUP)
+        if disabled is None:
+            text = os.environ.get("SMARTCORE_DISABLE_PLUGINS", "")
+            disabled = [name.strip() for name in text.split(",") if name.strip()]
+        self._manager = pluggy.PluginManager(hooks.PROJECT)
+        self._manager.add_hookspecs(hooks)
+        self._entries: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
+        self._objects: dict[tuple[str, str], object] = {}
+        self.plugins: list[Plugin] = [
+            self._register(plugin) for plugin in discover(points, disabled)
+        ]
+
+    def _register(self, plugin: Plugin) -> Plugin:
+        plugin = load(plugin, self._manager, importlib.import_module)
+        if not plugin.usable:
+            return plugin
+        collected: list[tuple[str, Entry]] = []
+        for kind, registrar_class in KINDS.items():
+            registrar = registrar_class(plugin.name)
+            hook = f"smartcore_register_{kind}"
+            try:
+                self._call(hook, plugin.name, registry=registrar)
+            except Exception as cause:  # noqa: BLE001 -- foreign code: kept for who asks
+                self._manager.unregister(name=plugin.name)
+                return replace(plugin, error=broken(plugin, f"failed in {hook}", cause))
+            collected += [(kind, entry) for entry in registrar.entries]
+        # All or nothing: a plugin that fails half-way registers nothing.
+        for kind, entry in collected:
+            self._entries[kind].setdefault(entry.name, []).append(entry)
+        return plugin
+
+    def _call(self, hook: str, plugin: str, **arguments: object) -> None:
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if implementation.plugin_name == plugin:
+                _invoke(implementation, arguments)
+
+    def emit(self, event: str, **arguments: object) -> None:
+        """Call an event hook of every plugin; one that raises is logged by name and harms
+        nobody.
+        """
+        for implementation in getattr(self._manager.hook, event).get_hookimpls():
+            try:
+                _invoke(implementation, arguments)
+            except Exception:  # foreign code: an event must not abort a launch
+                log.exception("the plugin %r failed in %s", implementation.plugin_name, event)
+
+    # -- names ----------------------------------------------------------------------------------
+
+    def names(self, kind: str) -> list[str]:
+        """Registered names of one kind: ``launchers``, ``run_commands``, ``databases``..."""
+        return sorted(self._entries[kind])
+
+    def entries(self, kind: str) -> list[Entry]:
+        """Registered entries of one kind, those in conflict left out, ordered by name."""
+        found = sorted(self._entries[kind].items())
+        return [entries[0] for _, entries in found if len(entries) == 1]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The entry of one kind and name.
+
+        :raises PluginConflictError: two plugins registered it
+        :raises PluginBrokenError: the plugin that would provide it is broken
+        :raises PluginMissingError: a well-known plugin provides it, and is not installed
+        :raises UnsupportedError: nobody knows it
+        """
+        entries = self._entries[kind].get(name, [])
+        if len(entries) == 1:
+            return entries[0]
+        if entries:
+            makers = " and ".join(sorted(self._distribution(entry.plugin) for entry in entries))
+            noun = _noun(kind)
+            raise PluginConflictError(
+                f"two distributions provide the {noun} {name!r}: {makers}; uninstall one of them"
+            )
+        raise self._missing(kind, name)
+
+    def _missing(self, kind: str, name: str) -> Exception:
+        provider = known_provider(kind, name)
+        installed = ", ".join(self.names(kind)) or "none"
+        noun = _noun(kind)
+        for plugin in self.plugins:
+            if plugin.name in {name, provider.name if provider else name} and not plugin.usable:
+                if plugin.error is not None:
+                    return plugin.error
+                return PluginMissingError(
+                    f"the {noun} {name!r} is switched off: its plugin {plugin.name!r} is in"
+                    f" SMARTCORE_DISABLE_PLUGINS; installed: {installed}"
+                )
+        if provider is not None:
+            return PluginMissingError(
+                f"the {noun} {name!r} is not installed; run: pip install"
+                f" '{provider.distribution}'; installed: {installed}"
+            )
+        bad = [plugin.name for plugin in self.plugins if plugin.error is not None]
+        hint = f"; broken plugins: {', '.join(bad)} (see: smartcore plugins list)" if bad else ""
+        return UnsupportedError(f"no {noun} named {name!r}; installed: {installed}{hint}")
+
+    def _distribution(self, plugin: str) -> str:
+        found = self.plugin(plugin)
+        return f"{found.distribution} {found.version}" if found.distribution else plugin
+
+    def plugin(self, name: str) -> Plugin:
+        """The plugin of that name.
+
+        :raises UnsupportedError: there is none
+        """
+        for plugin in self.plugins:
+            if plugin.name == name:
+                return plugin
+        names = ", ".join(plugin.name for plugin in self.plugins) or "none"
+        raise UnsupportedError(f"no plugin named {name!r}; installed: {names}")
+
+    # -- objects --------------------------------------------------------------------------------
+
+    def load(self, target: str, plugin: str) -> Any:
+        """Import the target of a registration.
+
+        :raises PluginBrokenError: naming the plugin
+        """
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as cause:
+            raise broken(self.plugin(plugin), f"cannot give {target}", cause) from cause
+
+    def _object(self, kind: str, name: str, expected: type[T]) -> T:
+        entry = self.entry(kind, name)
+        key = (kind, name)
+        if key not in self._objects:
+            loaded = self.load(entry.target, entry.plugin)
+            self._objects[key] = loaded() if isinstance(loaded, type) else loaded
+        made = self._objects[key]
+        if not isinstance(made, expected):
+            raise PluginBrokenError(
+                f"{entry.target} of the plugin {entry.plugin!r} is a {type(made).__name__},"
+                f" not a {expected.__name__}"
+            )
+        return made
+
+    def launcher(self, name: str) -> LauncherEntry:
+        """The launcher's entry; a composed one has its scheduler's targets filled in."""
+        entry = self.entry("launchers", name)
+        if not isinstance(entry, LauncherEntry):
+            raise UnsupportedError(f"{name!r} is no launcher")
+        if not entry.scheduler:
+            return entry
+        base = self.launcher(entry.scheduler)
+        return replace(
+            entry, target=base.target, detect=base.detect, batch_settings=base.batch_settings
+        )
+
+    def make_launcher(self, name: str, context: LauncherContext) -> Launcher:
+        """Make a launcher for one experiment."""
+        entry = self.launcher(name)
+        factory: LauncherFactory = self.load(entry.target, entry.plugin)
+        made = factory(context)
+        if not isinstance(made, Launcher):
+            raise PluginBrokenError(
+                f"{entry.target} of the plugin {entry.plugin!r} made a {type(made).__name__},"
+                " not a Launcher"
+            )
+        return made
+
+    def run_command(self, name: str) -> RunCommand:
+        """The run command of that program name."""
+        return self._object("run_commands", name, RunCommand)  # type: ignore[type-abstract]
+
+    def database(self, name: str) -> DatabaseBackend:
+        """The database back end of that name."""
+        return self._object("databases", name, DatabaseBackend)  # type: ignore[type-abstract]
+
+    def colocation(self, name: str) -> Colocation:
+        """The way of colocation of that name."""
+        return self._object("colocations", name, Colocation)  # type: ignore[type-abstract]
+
+    def site(self, name: str) -> Site:
+        """The site of that name."""
+        return self._object("sites", name, Site)
+
+    def check(self, name: str) -> Check:
+        """The health check of that name."""
+        entry = self.entry("checks", name)
+        check: Check = self.load(entry.target, entry.plugin)
+        return check
+
+    def run_settings_class(self, command: str) -> type[RunSettings] | None:
+        """The settings class of a run command, None if nobody registered that command.
+
+        :raises PluginMissingError: a well-known plugin would provide it, and is not installed
+        """
+        if command not in self._entries["run_commands"]:
+            if known_provider("run_commands", command) is None:
+                return None
+            raise self._missing("run_commands", command)
+        entry = self.entry("run_commands", command)
+        if not isinstance(entry, RunCommandEntry):
+            return None
+        made: type[RunSettings] = self.load(entry.settings, entry.plugin)
+        return made
+
+    def batch_settings_class(self, launcher: str) -> type[BatchSettings]:
+        """The batch settings class of a launcher.
+
+        :raises UnsupportedError: the launcher has no batch jobs
+        """
+        entry = self.launcher(launcher)
+        if not entry.batch_settings:
+            raise UnsupportedError(f"the launcher {launcher!r} has no batch jobs")
+        made: type[BatchSettings] = self.load(entry.batch_settings, entry.plugin)
+        return made
+
+    # -- detection ------------------------------------------------------------------------------
+
+    def findings(self, environment: Mapping[str, str]) -> list[Finding]:
+        """Ask every launcher whether it is usable here; one that fails says so as its evidence."""
+        found = []
+        for name in self.names("launchers"):
+            try:
+                entry = self.launcher(name)
+                detection = self._detect(entry, environment)
+            except Exception as error:  # noqa: BLE001 -- foreign code: shown as its evidence
+                entry = LauncherEntry(name, "", "", auto=False)
+                detection = Detection(Score.UNUSABLE, str(error))
+            found.append(Finding(entry, detection))
+        return sorted(found, key=lambda finding: (-finding.detection.score, finding.entry.name))
+
+    def _detect(self, entry: LauncherEntry, environment: Mapping[str, str]) -> Detection:
+        if not entry.detect:
+            return Detection(Score.UNUSABLE, "offers no detection; name it to use it")
+        detector: Detector = self.load(entry.detect, entry.plugin)
+        return detector(environment)
+
+    def choose(self, findings: Sequence[Finding]) -> Finding | None:
+        """The launcher that ``auto`` takes: the best score of those that may be chosen."""
+        usable = [found for found in findings if found.entry.auto and found.detection.usable]
+        return usable[0] if usable else None
+
+
+def _invoke(implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> None:
+    # A hook may take fewer arguments than its specification has.
+    implementation.function(**{name: arguments[name] for name in implementation.argnames})
+
+
+def _noun(kind: str) -> str:
+    return kind[:-1].replace("_", " ")
+
+
+@cache
+def default_registry() -> Registry:
+    """The registry of the installed plugins that serves the lazy import paths."""
+    return Registry()

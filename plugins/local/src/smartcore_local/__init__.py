@@ -1,0 +1,1 @@
+"""The launcher of smartcore for processes of this host."""

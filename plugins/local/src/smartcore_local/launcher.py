@@ -1,0 +1,77 @@
+"""The launcher for processes of this host: the core's process service, and how much fits here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Mapping, Sequence
+
+import psutil
+from smartcore.error import UnsupportedError
+from smartcore.spec import (
+    Answer,
+    Detection,
+    EventSink,
+    Job,
+    JobId,
+    Launcher,
+    LauncherContext,
+    Score,
+    Started,
+    Step,
+    Work,
+)
+
+# Models that wait for one another (a producer and its consumer) must be able to run together, so
+# the limit is no tight fit: it only keeps a large ensemble from smothering the host.
+MODELS_PER_CORE = 8
+FEWEST = 32
+
+
+class LocalLauncher(Launcher):
+    """Runs every step as a process of this host."""
+
+    def __init__(self, context: LauncherContext, /) -> None:
+        self._processes = context.processes
+
+    @property
+    def max_running(self) -> int:
+        return max(FEWEST, MODELS_PER_CORE * usable_cores())
+
+    def start(self, work: Sequence[Work], /) -> Sequence[Started]:
+        steps = [_step(item) for item in work]
+        return self._processes.start(steps)
+
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        return self._processes.status(ids)
+
+    def stop(self, ids: Collection[JobId], /) -> None:
+        self._processes.stop(ids)
+
+    def watch(self, sink: EventSink, /) -> None:
+        self._processes.watch(sink)
+
+    def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        return self._processes.attach(ids)
+
+    def close(self) -> None:
+        self._processes.close()
+
+
+def _step(work: Work) -> Step:
+    if isinstance(work, Job):
+        raise UnsupportedError(f"{work.name}: the local launcher has no batch jobs")
+    return work
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which a batch system or `taskset` may have narrowed."""
+    return len(psutil.Process().cpu_affinity() or ()) or os.cpu_count() or 1
+
+
+def detect(environment: Mapping[str, str], /) -> Detection:
+    """Always usable on Linux, and never better than any workload manager."""
+    if not hasattr(os, "pidfd_open"):
+        return Detection(Score.UNUSABLE, f"{platform.system()} has no pidfd_open")
+    cores = usable_cores()
+    return Detection(Score.FALLBACK, f"this host, {cores} core{'s' * (cores != 1)}")

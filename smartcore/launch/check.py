@@ -1,0 +1,161 @@
+"""What is refused before anything is launched."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from smartcore.database import Orchestrator
+from smartcore.entity import Ensemble, Model
+from smartcore.error import (
+    DatabaseIdConflictError,
+    EntityExistsError,
+    InputError,
+    InputTypeError,
+    PathNotFoundError,
+    UnsupportedError,
+)
+from smartcore.launch.run import Run
+from smartcore.registry import Registry
+
+Startable = Model | Ensemble | Orchestrator
+
+
+def startable(entities: Sequence[object]) -> list[Startable]:
+    """The entities themselves, if all of them can be started.
+
+    :raises InputTypeError: naming the one that cannot
+    """
+    checked: list[Startable] = []
+    for entity in entities:
+        if not isinstance(entity, Model | Ensemble | Orchestrator):
+            raise InputTypeError(
+                f"{entity!r} is a {type(entity).__name__}; give models, ensembles and databases"
+            )
+        checked.append(entity)
+    return checked
+
+
+def models_of(entities: Sequence[Startable]) -> list[Model]:
+    """All models in order, the members of ensembles in their ensemble's place."""
+    found: list[Model] = []
+    for entity in entities:
+        if isinstance(entity, Model):
+            found.append(entity)
+        elif isinstance(entity, Ensemble):
+            found += entity.models
+    return found
+
+
+def databases_of(entities: Sequence[Startable]) -> list[Orchestrator]:
+    """All databases in order."""
+    return [entity for entity in entities if isinstance(entity, Orchestrator)]
+
+
+def before_start(
+    entities: Sequence[Startable],
+    *,
+    runs: Mapping[str, Run],
+    live: Collection[str],
+    registry: Registry,
+    launcher: str,
+) -> None:
+    """Refuse what cannot work, before anything is created or launched.
+
+    :param runs: the newest run of each name
+    :param live: identifiers of databases that are up
+    :raises SmartcoreError: naming the entity, what is wrong, and the next step
+    """
+    models, databases = models_of(entities), databases_of(entities)
+    _unique_identifiers(models, databases, live)
+    _unique_names(models, databases)
+    for name in [*(model.name for model in models), *_shards(databases)]:
+        run = runs.get(name)
+        if run is not None and run.active:
+            raise EntityExistsError(
+                f"{name!r} is {run.status.state.value.lower()}; stop it, or wait for its end,"
+                " before starting it again"
+            )
+    for entity in entities:
+        _batch(entity, registry, launcher)
+    for model in models:
+        _model(model, registry)
+    for entity in [*models, *databases]:
+        creatable(Path(entity.path))
+
+
+def _shards(databases: Sequence[Orchestrator]) -> list[str]:
+    return [f"{db.name}_{index}" for db in databases for index in range(db.num_shards)]
+
+
+def _unique_names(models: Sequence[Model], databases: Sequence[Orchestrator]) -> None:
+    names = Counter([*(model.name for model in models), *_shards(databases)])
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise EntityExistsError(
+            f"{len(twice)} name(s) given more than once in one start: {', '.join(twice[:5])};"
+            " models, members and shards need names of their own"
+        )
+
+
+def _unique_identifiers(
+    models: Sequence[Model], databases: Sequence[Orchestrator], live: Collection[str]
+) -> None:
+    counts = Counter(database.db_identifier for database in databases)
+    for identifier, count in counts.items():
+        if count > 1:
+            raise DatabaseIdConflictError(
+                f"two databases have the identifier {identifier!r}; give one of them another"
+                " db_identifier"
+            )
+    for model in models:
+        colocation = model.colocation
+        if colocation is not None and colocation.db_identifier in {*counts, *live}:
+            raise DatabaseIdConflictError(
+                f"the database colocated with {model.name!r} and another database have the"
+                f" identifier {colocation.db_identifier!r}; give one of them another db_identifier"
+            )
+
+
+def _batch(entity: Startable, registry: Registry, launcher: str) -> None:
+    wants = bool(entity.batch_settings) if isinstance(entity, Model) else bool(entity.batch)
+    if wants and not registry.launcher(launcher).batch_settings:
+        raise UnsupportedError(
+            f"{entity.name!r} wants a batch job, and the launcher {launcher!r} has none; leave out"
+            " its batch settings or choose another launcher"
+        )
+
+
+def _model(model: Model, registry: Registry) -> None:
+    stored = [item.name for item in (*model.db_models, *model.db_scripts)]
+    if stored:
+        raise UnsupportedError(
+            f"{model.name!r} has ML models or scripts attached ({', '.join(stored[:5])}), and this"
+            " version cannot store them in a database yet; remove them to start"
+        )
+    settings = model.run_settings
+    exe = Path(settings.exe)
+    if settings.container is None and exe.is_absolute() and not os.access(exe, os.X_OK):
+        raise PathNotFoundError(
+            f"the executable of {model.name!r} is gone or cannot be run: {exe}; restore it or"
+            " make new run settings"
+        )
+    if model.colocation is not None:
+        strategy = registry.colocation(model.colocation.strategy)
+        strategy.check(model.colocation.options)
+
+
+def creatable(path: Path) -> None:
+    """Refuse a directory that could not be created.
+
+    :raises InputError: naming the part that is in the way
+    """
+    nearest = path
+    while not nearest.exists() and not nearest.is_symlink() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise InputError(f"cannot create {path}: {nearest} is not a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to {nearest}, needed for {path}; check its permissions")

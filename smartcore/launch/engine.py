@@ -1,0 +1,329 @@
+"""The engine: one thread that feeds a launcher, hears of ends, and tells who waits."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+from smartcore.error import LauncherError, WaitTimeoutError
+from smartcore.launch.run import Run
+from smartcore.log import get_logger
+from smartcore.spec import (
+    ABSENT,
+    Absent,
+    Attaches,
+    Cause,
+    Closes,
+    JobId,
+    Launcher,
+    Limits,
+    Source,
+    Started,
+    State,
+    Status,
+    Watches,
+)
+
+log = get_logger(__name__)
+
+# Launchers that do not tell by themselves are asked: soon after a change, then less and less often.
+FIRST_INTERVAL = 0.05
+LAST_INTERVAL = 5.0
+# A job that its scheduler does not know may just not have got there yet (accounting lags, NFS).
+ABSENCE_GRACE = 60.0
+# Beyond the launcher's own grace periods, a stop that has not shown its effect by now never will.
+STOP_DEADLINE = 60.0
+
+
+class Engine:
+    """Runs what it is given, in order, on one launcher, and keeps what is known about it.
+
+    The launcher is called from the engine's own thread only. Messages to that thread are callables
+    in one queue, so that starts, stops and ends have one order.
+
+    :param launcher: what starts and stops
+    :param max_running: how many limited runs may be active at once; None asks the launcher
+    :param on_end: called from the engine's thread after each end, before waiters wake
+    :param clock: monotonic seconds
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        max_running: int | None = None,
+        on_end: Callable[[Run], None] = lambda run: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_running is None and isinstance(launcher, Limits):
+            max_running = launcher.max_running
+        self.launcher = launcher
+        self.max_running = max_running
+        self._on_end = on_end
+        self._clock = clock
+        self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._pending: deque[Run] = deque()
+        self._active: dict[JobId, Run] = {}
+        self._limited = 0
+        self._absent_since: dict[JobId, float] = {}
+        self._asks = not isinstance(launcher, Watches)
+        self._interval = FIRST_INTERVAL
+        self._thread: threading.Thread | None = None
+        self._thread_lock = threading.Lock()
+        if isinstance(launcher, Watches):
+            launcher.watch(lambda job, status: self._messages.put(lambda: self._heard(job, status)))
+
+    # -- called from any thread -----------------------------------------------------------------
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Hand over runs; they start as soon as the limit allows, in this order."""
+        for run in runs:
+            run.status = Status(State.QUEUED)
+            run.submitted = self._clock()
+        self._tell(lambda: self._pending.extend(runs))
+
+    def attach(self, runs: Sequence[Run]) -> None:
+        """Follow runs that another process started; their ``job`` is set. Returns when known."""
+        done = threading.Event()
+        self._tell(lambda: self._attach(runs, done))
+        done.wait()
+
+    def stop(self, runs: Sequence[Run]) -> None:
+        """End runs, and return when they have ended; what is queued never starts.
+
+        :raises LauncherError: naming those that live on
+        """
+        errors: list[LauncherError] = []
+        asked = threading.Event()
+        self._tell(lambda: self._stop(runs, errors, asked))
+        asked.wait()
+        if errors:
+            raise errors[0]
+        try:
+            self.wait(runs, timedelta(seconds=STOP_DEADLINE))
+        except WaitTimeoutError as error:
+            raise LauncherError(f"stop was asked for, but {error}") from None
+
+    def wait(
+        self,
+        runs: Iterable[Run],
+        timeout: timedelta | None = None,
+        *,
+        tick: Callable[[], None] | None = None,
+        interval: float = 0.1,
+    ) -> None:
+        """Return when all ``runs`` have ended.
+
+        :param timeout: how long to wait at the most; None for ever
+        :param tick: called about every ``interval`` seconds meanwhile, for a display
+        :raises WaitTimeoutError: naming some that go on
+        """
+        waiter = _Countdown()
+        watched = list(runs)
+        self._tell(lambda: waiter.watch(watched))
+        deadline = None if timeout is None else self._clock() + timeout.total_seconds()
+        while True:
+            left = None if deadline is None else max(0.0, deadline - self._clock())
+            if tick is not None:
+                left = interval if left is None else min(interval, left)
+            if waiter.done.wait(left):
+                break
+            if deadline is not None and self._clock() >= deadline:
+                raise WaitTimeoutError(_still_going(watched, timeout))
+            if tick is not None:
+                tick()
+        if tick is not None:
+            tick()
+
+    def close(self) -> None:
+        """End the thread; what runs goes on. Safe to call twice."""
+        with self._thread_lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._messages.put(None)
+            thread.join()
+        if isinstance(self.launcher, Closes):
+            self.launcher.close()
+
+    def _tell(self, message: Callable[[], None]) -> None:
+        self._messages.put(message)
+        with self._thread_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._loop, name="smartcore-engine", daemon=True
+                )
+                self._thread.start()
+
+    # -- the engine's thread --------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                message = self._messages.get(timeout=self._patience())
+            except queue.Empty:
+                message = self._ask
+            if message is None:
+                return
+            try:
+                message()
+                if self._messages.empty():
+                    self._fill()
+            except Exception:  # the thread must live: everything else would hang
+                log.exception("the engine met an error of its own; please report it")
+
+    def _patience(self) -> float | None:
+        return self._interval if self._asks and self._active else None
+
+    def _fill(self) -> None:
+        batch: list[Run] = []
+        limited = self._limited
+        while self._pending:
+            run = self._pending[0]
+            if run.limited and self.max_running is not None and limited >= self.max_running:
+                break
+            limited += run.limited
+            batch.append(self._pending.popleft())
+        if batch:
+            self._start(batch)
+
+    def _start(self, batch: list[Run]) -> None:
+        try:
+            answers: Sequence[Started] = self.launcher.start([run.step for run in batch])
+        except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
+            answers = [Started(error=str(error) or type(error).__name__)] * len(batch)
+        now = self._clock()
+        for run, answer in zip(batch, answers, strict=True):
+            if answer.id is None:
+                self._end(run, _not_started(answer.error))
+                continue
+            if answer.error:
+                log.warning("%s: %s", run.name, answer.error)
+            run.job, run.started = answer.id, now
+            run.status = Status(State.RUNNING if not self._asks else State.QUEUED)
+            self._active[answer.id] = run
+            self._limited += run.limited
+        self._interval = FIRST_INTERVAL
+
+    def _heard(self, job: JobId, status: Status) -> None:
+        run = self._active.get(job)
+        if run is None:
+            return
+        self._absent_since.pop(job, None)
+        if not status.is_terminal:
+            run.status = status
+            return
+        del self._active[job]
+        self._limited -= run.limited
+        self._end(run, status)
+
+    def _end(self, run: Run, status: Status) -> None:
+        run.status, run.ended = status, self._clock()
+        try:
+            self._on_end(run)
+        except Exception:  # a listener's fault must not keep waiters waiting
+            log.exception("a listener for the end of %s failed", run.name)
+        for wake in run.waiters:
+            wake()
+        run.waiters.clear()
+
+    def _attach(self, runs: Sequence[Run], done: threading.Event) -> None:
+        try:
+            for run in runs:
+                if run.job is not None:
+                    self._active[run.job] = run
+                    self._limited += run.limited
+                    run.status, run.started = Status(State.UNKNOWN), self._clock()
+            ids = [run.job for run in runs if run.job is not None]
+            if isinstance(self.launcher, Attaches):
+                answers = self.launcher.attach(ids)
+            else:
+                answers = self.launcher.status(ids)
+            for job, answer in answers.items():
+                self._heard(job, _attached(answer))
+        finally:
+            done.set()
+
+    def _stop(
+        self, runs: Sequence[Run], errors: list[LauncherError], asked: threading.Event
+    ) -> None:
+        try:
+            for run in runs:
+                if run in self._pending:
+                    self._pending.remove(run)
+                    self._end(run, Status(State.CANCELLED, cause=Cause.STOPPED))
+            ids = [run.job for run in runs if run.job is not None and run.job in self._active]
+            if ids:
+                self.launcher.stop(ids)
+        except LauncherError as error:
+            errors.append(error)
+        except Exception as error:  # noqa: BLE001 -- told to who asked for the stop
+            errors.append(LauncherError(f"stop failed: {error}"))
+        finally:
+            self._interval = FIRST_INTERVAL
+            asked.set()
+
+    def _ask(self) -> None:
+        self._interval = min(2 * self._interval, LAST_INTERVAL)
+        try:
+            answers = self.launcher.status(list(self._active))
+        except LauncherError as error:
+            # A question that failed says nothing about the jobs: their last states stay.
+            log.warning("the launcher did not answer, asking again: %s", error)
+            return
+        for job, run in list(self._active.items()):
+            answer = answers.get(job, ABSENT)
+            if isinstance(answer, Absent):
+                self._missing(job)
+                continue
+            if answer.state is not run.status.state:
+                self._interval = FIRST_INTERVAL
+            self._heard(job, answer)
+
+    def _missing(self, job: JobId) -> None:
+        since = self._absent_since.setdefault(job, self._clock())
+        if self._clock() - since >= ABSENCE_GRACE:
+            reason = "unknown to its launcher, and it left no record"
+            self._heard(job, Status(State.LOST, None, Cause.UNSEEN, reason))
+
+
+class _Countdown:
+    """Sets ``done`` when the last of some runs has ended; used from the engine's thread."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self._left = 0
+
+    def watch(self, runs: list[Run]) -> None:
+        active = [run for run in runs if run.active]
+        self._left = len(active)
+        for run in active:
+            run.waiters.append(self._one)
+        if not active:
+            self.done.set()
+
+    def _one(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.done.set()
+
+
+def _not_started(error: str) -> Status:
+    return Status(State.FAILED, None, Cause.START_FAILURE, error or "the launcher gave no reason")
+
+
+def _attached(answer: Status | Absent) -> Status:
+    if not isinstance(answer, Absent):
+        return answer
+    reason = "ended while nobody watched, and left no record"
+    return Status(State.LOST, None, Cause.UNSEEN, reason, Source.LAUNCHER)
+
+
+def _still_going(runs: Sequence[Run], timeout: timedelta | None) -> str:
+    names = [f"{run.name} ({run.status.state.value})" for run in runs if run.active]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    seconds = timeout.total_seconds() if timeout else 0
+    return f"after {seconds:g} s not ended: {', '.join(names[:5])}{more}"

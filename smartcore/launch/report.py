@@ -1,0 +1,43 @@
+"""What people are told about a run that failed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smartcore.launch.run import Run
+from smartcore.spec import State
+
+TAIL_LINES = 10
+TAIL_BYTES = 4096
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a text file, without those before the last few kilobytes; "" if none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def failure(run: Run) -> str:
+    """One message about a failed run: cause, code or signal, host, and the tail of its ``.err``."""
+    status = run.status
+    host = f" on {status.host}" if status.host else ""
+    verb = {State.LOST: "is lost", State.TIMEOUT: "ran out of time"}.get(status.state, "failed")
+    cause = f": {status.reason}" if status.reason else ""
+    last = tail(run.step.stderr)
+    shown = "".join(f"\n    {line}" for line in last.splitlines())
+    where = f"; {run.step.stderr} ends with:{shown}" if shown else f"; {run.step.stderr} is empty"
+    if run.job is None:
+        where = ""
+    advice = ""
+    if "NOAUTH" in last:
+        advice = (
+            "\n    the database asks for the password in the file that SMARTCORE_DB_AUTH names;"
+            " clients that send none need create_database(allow_unauthenticated=True)"
+        )
+    return f"{run.name} {verb}{host}{cause}{where}{advice}"

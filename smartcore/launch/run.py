@@ -1,0 +1,53 @@
+"""One launch of one entity, as the engine keeps it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from smartcore.spec import JobId, State, Status, Step
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One launch of one entity: written by the engine's thread only, read by everybody.
+
+    :param step: what is run
+    :param kind: type of the entity, as ``summary`` shows it
+    :param run_id: 0 for the first launch of this entity, then 1, 2...
+    :param limited: counts against the limit of concurrently running models
+    :param job: the launcher's id, None until it was started
+    :param status: the newest status
+    :param submitted: ``time.monotonic()`` when it was handed to the engine
+    :param started: the same when the launcher accepted it, None before
+    :param ended: the same when its end was known, None before
+    """
+
+    step: Step
+    kind: str
+    run_id: int = 0
+    limited: bool = True
+    job: JobId | None = None
+    status: Status = field(default_factory=lambda: Status(State.NEW))
+    submitted: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    ended: float | None = None
+    waiters: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Name of the entity."""
+        return self.step.name
+
+    @property
+    def active(self) -> bool:
+        """True from the hand-over to the engine until the end."""
+        return not self.status.is_terminal
+
+    def seconds(self, now: float | None = None) -> float | None:
+        """How long it has run, or ran; None if it never started."""
+        if self.started is None:
+            return None
+        end = self.ended if self.ended is not None else (now or time.monotonic())
+        return end - self.started

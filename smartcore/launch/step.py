@@ -1,0 +1,115 @@
+"""From an entity to the step that runs it: pure but for the one probe of each run command."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from smartcore.entity import Model
+from smartcore.error import ShellError
+from smartcore.log import get_logger
+from smartcore.registry import Registry
+from smartcore.spec import (
+    Command,
+    Facts,
+    Launch,
+    Placement,
+    RunCommand,
+    Step,
+    Tag,
+    run_command,
+)
+from smartcore.spec.settings import RunSettings
+
+log = get_logger(__name__)
+
+PROBE_TIMEOUT = timedelta(seconds=10)
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass
+class StepBuilder:
+    """Builds the steps of one experiment's models; remembers what it found out about run commands."""
+
+    registry: Registry
+    _facts: dict[str, Facts] = field(default_factory=dict)
+
+    def build(self, model: Model, client_env: Mapping[str, str]) -> Step:
+        """The step of ``model``; nothing is written or started.
+
+        :param client_env: variables by which the model finds its databases; its own win over them
+        """
+        settings = model.run_settings
+        cwd = Path(model.path).absolute()
+        env = {**client_env, **key_environment(model), **plain_environment(settings)}
+        command = self._command(settings, cwd, env)
+        return Step(
+            name=model.name,
+            tag=make_tag(model.name),
+            command=command,
+            cwd=cwd,
+            stdout=cwd / f"{model.name}.out",
+            stderr=cwd / f"{model.name}.err",
+            resources=settings.resources(),
+        )
+
+    def _command(self, settings: RunSettings, cwd: Path, env: dict[str, str]) -> Command:
+        argv = application(settings, cwd)
+        program = settings.run_command
+        if not program:
+            return Command(argv, env)
+        name = Path(program).name
+        if name not in self.registry.names("run_commands"):
+            return Command((program, *settings.format_run_args(), *argv), env)
+        placing = self.registry.run_command(name)
+        launch = Launch(argv, settings, cwd, env)
+        placement = Placement(settings.resources().hosts)
+        return placing.build(launch, placement, self._probe(placing, program))
+
+    def _probe(self, placing: RunCommand, program: str) -> Facts:
+        if program not in self._facts:
+            output = ""
+            if placing.probe:
+                try:
+                    completed = run_command([program, *placing.probe], timeout=PROBE_TIMEOUT)
+                    output = completed.stdout + completed.stderr
+                except ShellError as error:
+                    log.warning("%s does not say what it is: %s", program, error)
+            self._facts[program] = placing.facts(program, output)
+        return self._facts[program]
+
+
+def application(settings: RunSettings, cwd: Path) -> tuple[str, ...]:
+    """The application's argv, inside its container if it has one."""
+    argv = (settings.exe, *settings.exe_args)
+    if settings.container is None:
+        return tuple(argv)
+    return (*settings.container.prefix(str(cwd), which=shutil.which), *argv)
+
+
+def plain_environment(settings: RunSettings) -> dict[str, str]:
+    """The entity's own variables; one without a value is set to the empty string."""
+    return {name: value or "" for name, value in settings.env_vars.items()}
+
+
+def key_environment(model: Model) -> dict[str, str]:
+    """The variables by which clients choose prefixes of keys (SSKEYIN, SSKEYOUT)."""
+    env = {}
+    if model.incoming_entities:
+        env["SSKEYIN"] = ",".join(entity.name for entity in model.incoming_entities)
+    if model.query_key_prefixing():
+        env["SSKEYOUT"] = model.name
+    return env
+
+
+def make_tag(name: str) -> Tag:
+    """A unique name for one launch: the entity's and the time in base 36."""
+    number, digits = time.time_ns(), ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return Tag(f"{name}-{digits}")

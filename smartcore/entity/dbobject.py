@@ -1,0 +1,338 @@
+"""Machine-learning models and scripts that are to stand in a database before a model runs.
+
+They are descriptions only: what they name is read when it is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from smartcore.error import InputError, InputTypeError, PathNotFoundError, UnsupportedError
+from smartcore.spec.values import check_count, check_texts
+
+Function = Callable[..., object]
+Payload = TypeVar("Payload", bound=bytes | str | Function)
+
+_BACKENDS = ("TF", "TORCH", "ONNX")
+_DEVICE = re.compile(r"CPU|GPU(:[0-9]+)?")
+
+
+class DBObject(Generic[Payload]):
+    """What a machine-learning model and a script have in common.
+
+    :param name: its key in the database
+    :param func: what is stored, if it is in memory
+    :param file_path: the file that holds it, if it is not
+    :param device: ``CPU``, ``GPU``, or ``GPU:n`` for one certain GPU
+    :param devices_per_node: on how many GPUs of a node it is stored
+    :param first_device: number of the first of these
+    :raises InputError: neither or both of ``func`` and ``file_path``, or a bad device
+    :raises UnsupportedError: several devices of a CPU
+    :raises PathNotFoundError: no such file
+    """
+
+    def __init__(
+        self,
+        name: str,
+        func: Payload | None,
+        file_path: str | os.PathLike[str] | None,
+        device: str,
+        devices_per_node: int,
+        first_device: int,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"a {type(self).__name__} needs a name, not {name!r}")
+        if (func is None) == (file_path is None):
+            raise InputError(
+                f"{type(self).__name__} {name!r} needs either an object in memory or a file,"
+                f" and got {'neither' if func is None else 'both'}"
+            )
+        self.name = name
+        self.func = func
+        self.file = None if file_path is None else _existing_file(name, file_path)
+        self.device = _checked_device(name, device)
+        self.devices_per_node = check_count(
+            devices_per_node, f"devices_per_node of {name!r}", minimum=1
+        )
+        self.first_device = check_count(first_device, f"first_device of {name!r}", minimum=0)
+        self._check_devices()
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices of a node on which it is stored, one by one."""
+        if self.device == "GPU" and (self.devices_per_node > 1 or self.first_device > 0):
+            last = self.first_device + self.devices_per_node
+            return [f"GPU:{number}" for number in range(self.first_device, last)]
+        return [self.device]
+
+    @property
+    def is_file(self) -> bool:
+        """True if it is in a file, False if it is in memory."""
+        return self.func is None
+
+    def _check_devices(self) -> None:
+        if self.devices_per_node == 1 and self.first_device == 0:
+            return
+        given = f"devices_per_node={self.devices_per_node}, first_device={self.first_device}"
+        if self.device == "CPU":
+            raise UnsupportedError(f"{self.name!r} is for the CPU, which cannot have {given}")
+        if self.device != "GPU":
+            raise InputError(
+                f"{self.name!r} names the device {self.device!r} and {given};"
+                " use device='GPU' for several"
+            )
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        where = self.file if self.file is not None else "in memory"
+        return f"{type(self).__name__} {self.name} ({where}) on {', '.join(self.devices)}"
+
+
+def _existing_file(name: str, file_path: str | os.PathLike[str]) -> Path:
+    path = Path(file_path).absolute()
+    if not path.is_file():
+        raise PathNotFoundError(f"the file of {name!r} is not there: {path}")
+    return path
+
+
+def _checked_device(name: str, device: str) -> str:
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device.upper()):
+        raise InputError(f"{name!r} cannot be on device {device!r}; use CPU, GPU or GPU:<number>")
+    return device.upper()
+
+
+class DBModel(DBObject[bytes]):
+    """A machine-learning model, as bytes or in a file.
+
+    :param name: its key in the database
+    :param backend: ``TF``, ``TORCH`` or ``ONNX``, in any case
+    :param model: the serialised model
+    :param model_file: the file that holds it
+    :param batch_size: how many requests may be run at once; 0 leaves it to the database
+    :param min_batch_size: for how many requests to wait
+    :param min_batch_timeout: for how many milliseconds to wait for them
+    :param tag: a note stored with it
+    :param inputs: names of its inputs, needed for ``TF``
+    :param outputs: names of its outputs, needed for ``TF``
+    :raises InputError: an unknown backend, or as :class:`DBObject`
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: str,
+        model: bytes | None = None,
+        model_file: str | os.PathLike[str] | None = None,
+        device: str = "CPU",
+        devices_per_node: int = 1,
+        first_device: int = 0,
+        batch_size: int = 0,
+        min_batch_size: int = 0,
+        min_batch_timeout: int = 0,
+        tag: str = "",
+        inputs: str | Sequence[str] | None = None,
+        outputs: str | Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(name, model, model_file, device, devices_per_node, first_device)
+        self.backend = backend.upper() if isinstance(backend, str) else ""
+        if self.backend not in _BACKENDS:
+            raise InputError(
+                f"{name!r} cannot have the backend {backend!r}; use {', '.join(_BACKENDS)}"
+            )
+        self.batch_size = check_count(batch_size, f"batch_size of {name!r}", minimum=0)
+        self.min_batch_size = check_count(min_batch_size, f"min_batch_size of {name!r}", minimum=0)
+        self.min_batch_timeout = check_count(
+            min_batch_timeout, f"min_batch_timeout of {name!r}", minimum=0
+        )
+        self.tag = tag
+        self.inputs = check_texts(inputs or [], f"inputs of {name!r}")
+        self.outputs = check_texts(outputs or [], f"outputs of {name!r}")
+
+    @property
+    def model(self) -> bytes | None:
+        """The serialised model, if it is in memory."""
+        return self.func
+
+
+class DBScript(DBObject[str | Function]):
+    """TorchScript: its text, a function in memory, or a file.
+
+    :param name: its key in the database
+    :param script: the text or the function
+    :param script_path: the file that holds the text
+    :raises InputError: as :class:`DBObject`
+    """
+
+    def __init__(
+        self,
+        name: str,
+        script: str | Function | None = None,
+        script_path: str | os.PathLike[str] | None = None,
+        device: str = "CPU",
+        devices_per_node: int = 1,
+        first_device: int = 0,
+    ) -> None:
+        if script is not None and not isinstance(script, str) and not callable(script):
+            raise InputTypeError(
+                f"script {name!r} is of type {type(script).__name__}; give a str or a function"
+            )
+        super().__init__(name, script, script_path, device, devices_per_node, first_device)
+
+    @property
+    def script(self) -> str | Function | None:
+        """The text or the function, if it is in memory."""
+        return self.func
+
+
+class TakesDBObjects:
+    """An entity to which machine-learning models and scripts can be attached."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._db_models: list[DBModel] = []
+        self._db_scripts: list[DBScript] = []
+
+    @property
+    def db_models(self) -> Iterator[DBModel]:
+        """The machine-learning models attached to it."""
+        return iter(self._db_models)
+
+    @property
+    def db_scripts(self) -> Iterator[DBScript]:
+        """The scripts and functions attached to it."""
+        return iter(self._db_scripts)
+
+    @property
+    def db_objects(self) -> list[DBModel | DBScript]:
+        """All that is attached to it."""
+        return [*self._db_models, *self._db_scripts]
+
+    def add_ml_model(
+        self,
+        name: str,
+        backend: str,
+        model: bytes | None = None,
+        model_path: str | os.PathLike[str] | None = None,
+        device: str = "CPU",
+        devices_per_node: int = 1,
+        first_device: int = 0,
+        batch_size: int = 0,
+        min_batch_size: int = 0,
+        min_batch_timeout: int = 0,
+        tag: str = "",
+        inputs: str | Sequence[str] | None = None,
+        outputs: str | Sequence[str] | None = None,
+    ) -> None:
+        """Have a machine-learning model stored in the database before the start.
+
+        The parameters are those of :class:`DBModel`.
+
+        :raises UnsupportedError: the name is taken, or the model is in memory and the database
+            colocated
+        """
+        self.add_ml_model_object(
+            DBModel(
+                name,
+                backend,
+                model,
+                model_path,
+                device,
+                devices_per_node,
+                first_device,
+                batch_size,
+                min_batch_size,
+                min_batch_timeout,
+                tag,
+                inputs,
+                outputs,
+            )
+        )
+
+    def add_script(
+        self,
+        name: str,
+        script: str | None = None,
+        script_path: str | os.PathLike[str] | None = None,
+        device: str = "CPU",
+        devices_per_node: int = 1,
+        first_device: int = 0,
+    ) -> None:
+        """Have TorchScript stored in the database before the start.
+
+        The parameters are those of :class:`DBScript`.
+
+        :raises UnsupportedError: the name is taken
+        """
+        self.add_script_object(
+            DBScript(name, script, script_path, device, devices_per_node, first_device)
+        )
+
+    def add_function(
+        self,
+        name: str,
+        function: str | Function | None = None,
+        device: str = "CPU",
+        devices_per_node: int = 1,
+        first_device: int = 0,
+    ) -> None:
+        """Have a function stored in the database before the start.
+
+        :raises UnsupportedError: the name is taken, or the database is colocated
+        """
+        self.add_script_object(
+            DBScript(name, function, None, device, devices_per_node, first_device)
+        )
+
+    def add_ml_model_object(self, db_model: DBModel) -> None:
+        """Attach a machine-learning model.
+
+        :raises UnsupportedError: as :meth:`add_ml_model`
+        """
+        if not isinstance(db_model, DBModel):
+            raise InputTypeError(f"{db_model!r} is not a DBModel")
+        self.check_new(db_model)
+        self._db_models.append(db_model)
+
+    def add_script_object(self, db_script: DBScript) -> None:
+        """Attach a script or function.
+
+        :raises UnsupportedError: as :meth:`add_script`
+        """
+        if not isinstance(db_script, DBScript):
+            raise InputTypeError(f"{db_script!r} is not a DBScript")
+        self.check_new(db_script)
+        self._db_scripts.append(db_script)
+
+    def check_new(self, added: DBModel | DBScript) -> None:
+        """Refuse what cannot be attached.
+
+        :raises UnsupportedError: says why
+        """
+        present: Sequence[DBModel | DBScript] = (
+            self._db_models if isinstance(added, DBModel) else self._db_scripts
+        )
+        if any(other.name == added.name for other in present):
+            raise UnsupportedError(
+                f"{self.name!r} has a {type(added).__name__} named {added.name!r} already;"
+                " give it another name"
+            )
+
+
+def refuse_in_memory(owner: str, attached: DBModel | DBScript) -> None:
+    """Refuse what a colocated database cannot be given: its content would be needed on the node.
+
+    :raises UnsupportedError: it is a model or a function in memory
+    """
+    if attached.is_file or isinstance(attached.func, str):
+        return
+    raise UnsupportedError(
+        f"{owner!r} has a colocated database, and {attached.name!r} is in memory;"
+        " save it to a file and give its path"
+    )

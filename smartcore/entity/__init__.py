@@ -2,8 +2,6 @@
 launches anything.
 """
 
-from smartcore.telemetry import TelemetryConfiguration
-
 from .colocation import ColocationSettings
 from .dbnode import DBNode
 from .dbobject import DBModel, DBObject, DBScript
@@ -12,6 +10,7 @@ from .entity import Entity, SmartSimEntity
 from .entity_list import EntityList, EntitySequence
 from .files import EntityFiles, TaggedFilesHierarchy
 from .model import Model
+from .telemetry import TelemetryConfiguration
 
 __all__ = [
     "ColocationSettings",

@@ -6,7 +6,9 @@ requires the distribution ``smartcore`` is the statement of which version of thi
 written for.
 """
 
+from .batch_settings import BatchSettings
 from .colocation import Colocation, ColocationRequest, Ready, Sidecar
+from .container import Container, Singularity
 from .database import Credentials, DatabaseBackend, Server, ShardAddress, ShardPlan
 from .hooks import (
     LauncherRegistrar,
@@ -29,10 +31,13 @@ from .launcher import (
     Score,
     Watches,
 )
+from .mpi import MpiSettings
 from .run import Completed, run_command
 from .run_commands import Facts, Launch, RunCommand
+from .run_settings import RunSettings, SettingsBase
 from .site import Check, CheckResult, Site, Verdict
 from .state import ABSENT, TERMINAL_STATES, Absent, Answer, Cause, Source, State, Status
+from .values import format_walltime, parse_walltime
 from .work import Command, File, Job, Placement, Resources, Started, Step, Work
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "Absent",
     "Answer",
     "Attaches",
+    "BatchSettings",
     "Cause",
     "Check",
     "CheckResult",
@@ -48,6 +54,7 @@ __all__ = [
     "ColocationRequest",
     "Command",
     "Completed",
+    "Container",
     "Credentials",
     "DatabaseBackend",
     "Detection",
@@ -63,17 +70,21 @@ __all__ = [
     "LauncherFactory",
     "LauncherRegistrar",
     "Limits",
+    "MpiSettings",
     "Placement",
     "Processes",
     "Ready",
     "Resources",
     "RunCommand",
     "RunCommandRegistrar",
+    "RunSettings",
     "Score",
     "Server",
+    "SettingsBase",
     "ShardAddress",
     "ShardPlan",
     "Sidecar",
+    "Singularity",
     "Site",
     "Source",
     "Started",
@@ -86,6 +97,8 @@ __all__ = [
     "Verdict",
     "Watches",
     "Work",
+    "format_walltime",
     "hookimpl",
+    "parse_walltime",
     "run_command",
 ]

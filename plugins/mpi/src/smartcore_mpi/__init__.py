@@ -1,0 +1,1 @@
+"""MPI run commands for smartcore."""

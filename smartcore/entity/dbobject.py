@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from smartcore.error import InputError, InputTypeError, PathNotFoundError, UnsupportedError
+from smartcore.error import InputError, InputTypeError, UnsupportedError
 from smartcore.spec.values import check_count, check_texts
+
+from .entity import check_path
+from .files import check_file, is_directory
 
 Function = Callable[..., object]
 Payload = TypeVar("Payload", bound=bytes | str | Function)
@@ -95,10 +98,11 @@ class DBObject(Generic[Payload]):
 
 
 def _existing_file(name: str, file_path: str | os.PathLike[str]) -> Path:
-    path = Path(file_path).absolute()
-    if not path.is_file():
-        raise PathNotFoundError(f"the file of {name!r} is not there: {path}")
-    return path
+    path = check_path(file_path)
+    if is_directory(path):
+        raise InputError(f"{path} is a directory; give the file of {name!r}")
+    check_file(path)
+    return Path(path)
 
 
 def _checked_device(name: str, device: str) -> str:

@@ -50,7 +50,7 @@ class TaggedFilesHierarchy:
         """
         root = cls()
         for path in path_list:
-            if dir_contents_to_base and Path(path).is_dir():
+            if dir_contents_to_base and is_directory(path):
                 root._add_directory_contents(path)
             else:
                 root._add(path)
@@ -63,7 +63,7 @@ class TaggedFilesHierarchy:
             yield from directory.walk()
 
     def _add(self, path: str) -> None:
-        if Path(path).is_dir():
+        if is_directory(path):
             name = Path(path).name
             below = self.dirs.get(name) or TaggedFilesHierarchy(self, name)
             self.dirs[name] = below
@@ -82,13 +82,18 @@ class TaggedFilesHierarchy:
             self._add(f"{path}/{name}")
 
 
+def is_directory(path: str) -> bool:
+    """True if a directory is there, or a link to one; False also where one may not look."""
+    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir() raises where one may not look
+
+
 def check_file(path: str) -> None:
     """See that a regular file is there and can be read.
 
     :raises PathNotFoundError: it is not there
     :raises InputError: it is something else, or may not be read
     """
-    if Path(path).is_file():
+    if os.path.isfile(path):  # noqa: PTH113  # as in is_directory
         if not os.access(path, os.R_OK, effective_ids=True):
             raise InputError(f"{path} cannot be read; permission denied")
         return
@@ -150,7 +155,7 @@ def _checked_path(argument: str, path: object) -> str:
     if not isinstance(path, str | os.PathLike):
         raise InputTypeError(f"{argument} must be a list of paths, not of {path!r}")
     absolute = check_path(path)
-    if Path(absolute).is_dir():
+    if is_directory(absolute):
         taken = argument != "to_symlink" and PARAMS_FILE in list_directory(absolute)
     else:
         check_file(absolute)

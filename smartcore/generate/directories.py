@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from smartcore.entity.files import is_directory, list_directory
 from smartcore.error import InputError, PathExistsError
 
 
@@ -79,7 +80,7 @@ class DirectoryChecks:
                 f"{path}, the directory of {name!r}, is a file; remove it or give another path"
             )
         real = os.path.realpath(path)
-        anew = always_anew and (self._root in ancestors(real) or not any(Path(path).iterdir()))
+        anew = always_anew and (self._root in ancestors(real) or not list_directory(path))
         if not (self._overwrite or anew):
             raise PathExistsError(
                 f"{path}, the directory of {name!r}, exists already; pass overwrite=True to"
@@ -133,7 +134,7 @@ def check_creatable(path: str) -> None:
         status = status_of(parent)
         if status is None:
             continue
-        if not Path(parent).is_dir():
+        if not is_directory(parent):
             raise PathExistsError(f"{path} cannot be made, because {parent} is no directory")
         if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
             raise InputError(f"{path} cannot be made: no permission to write in {parent}")

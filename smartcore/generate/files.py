@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartcore.entity import EntityFiles, Model
-from smartcore.entity.files import check_file, list_directory
+from smartcore.entity.files import check_file, is_directory, list_directory
 from smartcore.entity.params import text_params
-from smartcore.error import InputError, ParameterWriterError, PathNotFoundError
+from smartcore.error import InputError, ParameterWriterError
 from smartcore.log import get_logger
 
 from .template import Template, cut, unknown_tags
@@ -116,7 +116,7 @@ class FilePlanner:
             used=tuple(dict.fromkeys(name for item in configured for name in item.used)),
             attached=(*files.copy, *files.link, *files.tagged),
             source_directories=tuple(
-                path for path in (*files.copy, *files.tagged) if Path(path).is_dir()
+                path for path in (*files.copy, *files.tagged) if is_directory(path)
             ),
         )
         unused = sorted(set(model.params).difference(plan.used))
@@ -214,13 +214,14 @@ class _Layout:
         self.directories.setdefault(destination, mode)
 
     def link(self, path: str) -> None:
-        _check_there(path)
+        if not is_directory(path):
+            check_file(path)
         name = Path(path).name
         self.claim(name, path)
         self.links.append((path, name))
 
     def copy(self, path: str) -> None:
-        if Path(path).is_dir():
+        if is_directory(path):
             self._copy_contents(path, "", (os.path.realpath(path),))
         else:
             self._copy_file(path, Path(path).name)
@@ -233,7 +234,7 @@ class _Layout:
     def _copy_contents(self, path: str, base: str, above: tuple[str, ...]) -> None:
         for name in list_directory(path):
             source, destination = f"{path}/{name}", f"{base}/{name}" if base else name
-            if not Path(source).is_dir():
+            if not is_directory(source):
                 self._copy_file(source, destination)
                 continue
             real = os.path.realpath(source)
@@ -242,8 +243,3 @@ class _Layout:
             mode = stat.S_IMODE(Path(source).stat().st_mode) & 0o777
             self.directory(destination, source, mode)
             self._copy_contents(source, destination, (*above, real))
-
-
-def _check_there(path: str) -> None:
-    if not Path(path).exists():
-        raise PathNotFoundError(f"no such file or directory: {path}")

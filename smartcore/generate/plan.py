@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from smartcore.entity import Ensemble, Entity, EntitySequence, Model
 from smartcore.error import InputError, InputTypeError
 
-from .directories import DirectoryChecks
+from .directories import DirectoryChecks, ancestors
 from .files import FilePlan, FilePlanner
 
 
@@ -110,9 +111,10 @@ def _model_plan(model: Model, directories: DirectoryChecks, planner: FilePlanner
 
 
 def _refuse_own_ancestor(name: str, path: str, sources: Sequence[str]) -> None:
-    target = Path(path).resolve()
+    real = os.path.realpath(path)
+    around = (real, *ancestors(real))
     for source in sources:
-        if target.is_relative_to(Path(source).resolve()):
+        if os.path.realpath(source) in around:
             raise InputError(
                 f"{source} is attached to {name!r} and holds its directory {path}, so that it"
                 " would be copied into itself; attach what is needed of it only"

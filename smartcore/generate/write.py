@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from smartcore.entity.entity import PARAMS_FILE
+from smartcore.entity.files import is_directory
 from smartcore.error import InputError, ParameterWriterError
 
 from .plan import ModelPlan, Plan
@@ -80,7 +81,7 @@ def _make_directory(path: str) -> None:
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
     except FileExistsError:
         # another entity's directory lies in it and was made first
-        if not Path(path).is_dir():
+        if not is_directory(path):
             raise
 
 

@@ -31,7 +31,6 @@ from .launcher import (
     Score,
     Watches,
 )
-from .mpi import MpiSettings
 from .run import Completed, run_command
 from .run_commands import Facts, Launch, RunCommand
 from .run_settings import RunSettings, SettingsBase
@@ -70,7 +69,6 @@ __all__ = [
     "LauncherFactory",
     "LauncherRegistrar",
     "Limits",
-    "MpiSettings",
     "Placement",
     "Processes",
     "Ready",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from smartcore.error import InputError, InputTypeError, PathNotFoundError, UnsupportedError
+from smartcore.error import InputError, InputTypeError, UnsupportedError
 
 from .values import check_arguments, check_text
-
-Which = Callable[[str], str | None]
 
 
 class Container:
@@ -39,13 +37,11 @@ class Container:
         self.mount = _mounts(mount)
         self.working_directory = check_text(working_directory, "working_directory")
 
-    def prefix(self, cwd: str, *, which: Which) -> tuple[str, ...]:
-        """What is put in front of a program to run it inside.
+    def prefix(self, cwd: str, runtime: str = "", /) -> tuple[str, ...]:
+        """What is put in front of a program to run it inside. Pure.
 
         :param cwd: absolute path of the directory that the program runs in outside
-        :param which: finds the container's program, as ``shutil.which`` does; not used to look for
-            anything else
-        :raises PathNotFoundError: it is not found
+        :param runtime: the program that runs containers; empty: the one these are named after
         """
         raise UnsupportedError(
             f"{type(self).__name__} does not say how a program is run in it; use Singularity"
@@ -61,15 +57,10 @@ class Singularity(Container):
     The directory that the program runs in is bound if no mount covers it.
     """
 
-    def prefix(self, cwd: str, *, which: Which) -> tuple[str, ...]:
-        program = which("singularity") or which("apptainer")
-        if program is None:
-            raise PathNotFoundError(
-                f"cannot run {self.image!r}: neither singularity nor apptainer is on PATH; "
-                "load its module"
-            )
+    def prefix(self, cwd: str, runtime: str = "", /) -> tuple[str, ...]:
         directory = self.working_directory or cwd
         bind = ",".join(self._binds(directory))
+        program = runtime or "singularity"
         return (program, "exec", "--pwd", directory, *self.args, "--bind", bind, self.image)
 
     def _binds(self, directory: str) -> list[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from smartcore.error import InputTypeError, PathNotFoundError, UnsupportedError
 
@@ -30,8 +29,7 @@ from .work import Resources
 logger = logging.getLogger("smartcore")
 
 
-@dataclass(frozen=True, slots=True)
-class HostFile:
+class HostFile(NamedTuple):
     """What a file of hosts said when it was given to ``set_hostlist_from_file``.
 
     :param given: its path as it was given
@@ -87,7 +85,7 @@ class MpiSettings(RunSettings):
         """Run another program at the same time in one MPI job.
 
         :param settings: how; copied, so that later changes to it have no effect
-        :raises UnsupportedError: with a container, a database next to it, or programs of its own
+        :raises UnsupportedError: with a container, or with further programs of its own
         :raises InputTypeError: it is no run settings
         """
         if not isinstance(settings, RunSettings):
@@ -97,11 +95,6 @@ class MpiSettings(RunSettings):
                 raise UnsupportedError(
                     f"{one.exe!r} runs in a container and cannot be one of several programs of an "
                     "MPI job; run it as a model of its own"
-                )
-            if one.colocated_db_settings:
-                raise UnsupportedError(
-                    f"{one.exe!r} has a colocated database and cannot be one of several programs "
-                    "of an MPI job; use a database of its own"
                 )
         if settings.mpmd:
             raise UnsupportedError(

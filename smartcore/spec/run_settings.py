@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import ClassVar
 
 from smartcore.error import InputTypeError
@@ -77,7 +78,6 @@ class RunSettings(SettingsBase):
         self.exe = find_executable(name) if container is None else name
         self.container = copy.deepcopy(container)
         self.mpmd: list[RunSettings] = []
-        self.colocated_db_settings: dict[str, object] | None = None
         self._run_command = check_text(run_command or "", "run_command").strip()
         self.exe_args = exe_args
         self.run_args = run_args
@@ -184,6 +184,17 @@ class RunSettings(SettingsBase):
     def environment(self) -> dict[str, str]:
         """The variables as a process gets them; None is an empty value."""
         return {name: value or "" for name, value in check_env_vars(self.env_vars).items()}
+
+    def program_argv(self, cwd: Path, *, container_runtime: str = "") -> tuple[str, ...]:
+        """The program and its arguments, inside its container if it has one; no run command.
+
+        :param cwd: absolute path of the directory it will run in
+        :param container_runtime: see ``Container.prefix``
+        """
+        program = (self.exe, *check_arguments(self.exe_args))
+        if self.container is None:
+            return program
+        return (*self.container.prefix(str(cwd), container_runtime), *program)
 
     def set_nodes(self, nodes: int) -> None:
         """Set the number of nodes."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from smartcore.error import InputError, UnsupportedError
-from smartcore.spec import Command, Facts, Launch, MpiSettings, Placement, RunCommand, RunSettings
-from smartcore.spec.mpi import format_option
+from smartcore.spec import Command, Facts, Launch, Placement, RunCommand, RunSettings
+from smartcore.spec.mpi import MpiSettings, format_option
 from smartcore.spec.values import check_env_vars, check_options
 
 from .flavours import DIALECTS, STANDARD, Dialect, recognise
@@ -94,7 +94,7 @@ def _programs(launch: Launch) -> list[_Program]:
             for name, value in check_env_vars(other.env_vars).items()
             if value is not None and launch.env.get(name) != value
         }
-        argv = (other.exe, *other.exe_args)
+        argv = other.program_argv(launch.cwd)
         programs.append(_Program(argv, other, env, _passed(other)))
     for program in programs:
         if ":" in program.argv:

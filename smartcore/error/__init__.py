@@ -5,26 +5,32 @@
     SmartcoreError
     ├── InputError (ValueError)               a value that cannot be used
     │   ├── EntityExistsError                 two entities with one name
-    │   ├── UserStrategyError                 a permutation strategy that is unknown or returned
-    nonsense │   ├── ReservedKeywordError              an argument that smartcore sets itself │
-    └── DatabaseIdConflictError           two databases with one identifier ├── InputTypeError
-    (TypeError)            a value of the wrong type ├── PathNotFoundError (FileNotFoundError) a
-    file, directory or executable that is not there ├── PathExistsError (FileExistsError)
-    something in the way that was not to be overwritten ├── ParameterWriterError                  a
-    tagged file that cannot be read, filled or written ├── UnsupportedError
-    asked for something that cannot be had here │   └── PreviewFormatError ├── PluginError
-    a plugin cannot be used │   ├── PluginMissingError (ImportError)  it is not installed │   ├──
-    PluginBrokenError                 it failed to load or to register │   ├── PluginConflictError
-    two distributions provide the same name │   └── PluginVersionError                it was made
-    for another version of smartcore ├── DatabaseError                         a database did not
-    start, answer or stop │   └── DatabaseFileError                 its checkpoint file cannot be
-    read ├── StepFailedError                       a model failed, and the caller asked to be told
-    by an error ├── WaitTimeoutError (TimeoutError)       something did not end in the time given
-    └── InternalError                         something failed on our side of the interface ├──
-    ConfigError                       a setting of the site, user or environment is wrong ├──
-    LauncherError                     the launcher failed │   ├── LauncherUnsupportedFeature │   ├──
-    AllocationError │   └── ShellError                    a command failed or did not answer in time
-    └── TelemetryError └── UnproxyableStepError
+    │   ├── UserStrategyError                 a permutation strategy that returned nonsense
+    │   ├── ReservedKeywordError              an argument that smartcore sets itself
+    │   └── DatabaseIdConflictError           two databases with one identifier
+    ├── InputTypeError (TypeError)            a value of the wrong type
+    ├── PathNotFoundError (FileNotFoundError) a file, directory or executable is not there
+    ├── PathExistsError (FileExistsError)     something in the way, not to be overwritten
+    ├── ParameterWriterError                  a tagged file cannot be read, filled or written
+    ├── UnsupportedError                      asked for something that cannot be had here
+    │   └── PreviewFormatError
+    ├── PluginError                           a plugin cannot be used
+    │   ├── PluginMissingError (ImportError)  it is not installed
+    │   ├── PluginBrokenError                 it failed to load or to register
+    │   ├── PluginConflictError               two distributions provide the same name
+    │   └── PluginVersionError                made for another version of smartcore
+    ├── DatabaseError                         a database did not start, answer or stop
+    │   └── DatabaseFileError                 its checkpoint file cannot be read
+    ├── StepFailedError                       a model failed, and an error was asked for
+    ├── WaitTimeoutError (TimeoutError)       something did not end in the time given
+    └── InternalError                         something failed on our side of the interface
+        ├── ConfigError                       a setting of site, user or environment is wrong
+        ├── LauncherError                     the launcher failed
+        │   ├── LauncherUnsupportedFeature
+        │   ├── AllocationError
+        │   └── ShellError                    a command failed or did not answer in time
+        └── TelemetryError
+            └── UnproxyableStepError
 
 Errors that Python has a name for are that too: an ``InputError`` is a ``ValueError``. The names
 that users of SmartSim know are aliases at the end of this module.
@@ -175,4 +181,8 @@ SSReservedKeywordError = ReservedKeywordError
 SSDBIDConflictError = DatabaseIdConflictError
 SSDBFilesNotParseable = DatabaseFileError
 
-__all__ = [name for name, value in globals().items() if isinstance(value, type)]
+__all__ = [
+    name
+    for name, value in globals().items()
+    if isinstance(value, type) and issubclass(value, SmartcoreError)
+]

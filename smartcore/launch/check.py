@@ -71,7 +71,7 @@ def before_start(
     models, databases = models_of(entities), databases_of(entities)
     _unique_identifiers(models, databases, live)
     _unique_names(models, databases)
-    for name in [*(model.name for model in models), *_shards(databases)]:
+    for name in [*(model.name for model in models), *shard_names(*databases)]:
         run = runs.get(name)
         if run is not None and run.active:
             raise EntityExistsError(
@@ -86,12 +86,13 @@ def before_start(
         creatable(Path(entity.path))
 
 
-def _shards(databases: Sequence[Orchestrator]) -> list[str]:
+def shard_names(*databases: Orchestrator) -> list[str]:
+    """Names of the shards, and of their runs."""
     return [f"{db.name}_{index}" for db in databases for index in range(db.num_shards)]
 
 
 def _unique_names(models: Sequence[Model], databases: Sequence[Orchestrator]) -> None:
-    names = Counter([*(model.name for model in models), *_shards(databases)])
+    names = Counter([*(model.name for model in models), *shard_names(*databases)])
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise EntityExistsError(
@@ -136,7 +137,7 @@ def _model(model: Model, registry: Registry) -> None:
             " version cannot store them in a database yet; remove them to start"
         )
     settings = model.run_settings
-    exe = Path(settings.exe)
+    exe = Path(settings.exe[0])
     if settings.container is None and exe.is_absolute() and not os.access(exe, os.X_OK):
         raise PathNotFoundError(
             f"the executable of {model.name!r} is gone or cannot be run: {exe}; restore it or"

@@ -79,11 +79,6 @@ class LocalProcesses:
 
     def start(self, steps: Sequence[Step], /) -> Sequence[Started]:
         """Spawn every step, in order."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._watch, name="smartcore-processes", daemon=True
-            )
-            self._thread.start()
         inherited = dict(os.environ)
         with open(os.devnull, "rb") as null:  # noqa: PTH123
             return [self._start(step, inherited, null.fileno()) for step in steps]
@@ -108,6 +103,11 @@ class LocalProcesses:
         with self._lock:
             self._processes[process.id] = process
             self._by_fd[process.pidfd] = process
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._watch, name="smartcore-processes", daemon=True
+                )
+                self._thread.start()
         self._epoll.register(process.pidfd, select.EPOLLIN)
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:

@@ -27,6 +27,7 @@ from smartcore.spec.settings import RunSettings
 
 log = get_logger(__name__)
 
+CONTAINER_RUNTIMES = ("singularity", "apptainer")
 PROBE_TIMEOUT = timedelta(seconds=10)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -45,7 +46,7 @@ class StepBuilder:
         """
         settings = model.run_settings
         cwd = Path(model.path).absolute()
-        env = {**client_env, **key_environment(model), **plain_environment(settings)}
+        env = {**client_env, **key_environment(model), **settings.environment()}
         command = self._command(settings, cwd, env)
         return Step(
             name=model.name,
@@ -58,7 +59,7 @@ class StepBuilder:
         )
 
     def _command(self, settings: RunSettings, cwd: Path, env: dict[str, str]) -> Command:
-        argv = application(settings, cwd)
+        argv = settings.program_argv(cwd, container_runtime=self._container_runtime(settings))
         program = settings.run_command
         if not program:
             return Command(argv, env)
@@ -69,6 +70,12 @@ class StepBuilder:
         launch = Launch(argv, settings, cwd, env)
         placement = Placement(settings.resources().hosts)
         return placing.build(launch, placement, self._probe(placing, program))
+
+    def _container_runtime(self, settings: RunSettings) -> str:
+        # Apptainer is what Singularity became; either may be installed.
+        if settings.container is None:
+            return ""
+        return next((found for name in CONTAINER_RUNTIMES if (found := shutil.which(name))), "")
 
     def _probe(self, placing: RunCommand, program: str) -> Facts:
         if program not in self._facts:
@@ -81,19 +88,6 @@ class StepBuilder:
                     log.warning("%s does not say what it is: %s", program, error)
             self._facts[program] = placing.facts(program, output)
         return self._facts[program]
-
-
-def application(settings: RunSettings, cwd: Path) -> tuple[str, ...]:
-    """The application's argv, inside its container if it has one."""
-    argv = (settings.exe, *settings.exe_args)
-    if settings.container is None:
-        return tuple(argv)
-    return (*settings.container.prefix(str(cwd), which=shutil.which), *argv)
-
-
-def plain_environment(settings: RunSettings) -> dict[str, str]:
-    """The entity's own variables; one without a value is set to the empty string."""
-    return {name: value or "" for name, value in settings.env_vars.items()}
 
 
 def key_environment(model: Model) -> dict[str, str]:

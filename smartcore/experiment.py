@@ -1,0 +1,559 @@
+"""The experiment: what users make models, ensembles and databases with, start and stop them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from smartcore import config, log
+from smartcore.database import Orchestrator, reconnect
+from smartcore.entity import DBNode, Ensemble, Entity, EntitySequence, Model
+from smartcore.entity.entity import check_name
+from smartcore.error import InputError, InputTypeError, PathNotFoundError, UnsupportedError
+from smartcore.generate import generate
+from smartcore.launch.check import Startable, startable
+from smartcore.launch.run import Run
+from smartcore.preview import Format, Verbosity, preview_of, render, write
+from smartcore.registry import Registry, default_registry
+from smartcore.session import Session, names_of
+from smartcore.settings import BatchSettings, Container, RunSettings
+from smartcore.settings.settings import create_batch_settings, create_run_settings
+from smartcore.spec import State, Status
+from smartcore.status import SmartcoreStatus, from_state
+from smartcore.summary import SummaryRow, summary_table
+from smartcore.telemetry import ExperimentTelemetryConfiguration
+
+logger = log.get_logger(__name__)
+
+AUTO = "auto"
+
+
+class Experiment:
+    """Creates models, ensembles and databases, launches them, watches them and stops them.
+
+    Used as a context manager, it stops everything at its end. Otherwise what still runs when the
+    driver ends goes on, and a warning says so.
+
+    :param name: name of the experiment and, without ``exp_path``, of its directory
+    :param exp_path: an existing directory for everything; None is ``./<name>``, made when needed
+    :param launcher: name of an installed launcher, or ``auto``
+    :param max_running: how many models may run at the same time, where the launcher has no queue
+        of its own; None or 0 leaves it to ``SMARTCORE_MAX_RUNNING`` and the launcher
+    :param registry: the plugins to use; None uses those that are installed
+    :raises PluginMissingError: the launcher's plugin is not installed
+    :raises UnsupportedError: there is no such launcher
+    :raises PathNotFoundError: ``exp_path`` is not there
+    """
+
+    def __init__(
+        self,
+        name: str,
+        exp_path: str | None = None,
+        launcher: str = "local",
+        *,
+        max_running: int | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        log.setup()
+        self.name = check_name(name)
+        self.exp_path = str(_experiment_path(name, exp_path))
+        self._registry = registry if registry is not None else default_registry()
+        self._config = config.load()
+        resolved = _resolve_launcher(launcher, self._registry, self._config)
+        if max_running is not None:
+            _check_limit(max_running)
+        self._session = Session(
+            self.name, Path(self.exp_path), resolved, self._registry, self._config, max_running
+        )
+        self._identifiers: set[str] = set()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.stop_all()
+        self._session.close()
+
+    @property
+    def launcher(self) -> str:
+        """Name of the launcher in use; never ``auto``."""
+        return self._session.launcher
+
+    @property
+    def telemetry(self) -> ExperimentTelemetryConfiguration:
+        """The switch for telemetry of this experiment; off unless enabled."""
+        return self._session.telemetry.configuration
+
+    # -- create ---------------------------------------------------------------------------------
+
+    def create_run_settings(
+        self,
+        exe: str,
+        exe_args: str | Sequence[str] | None = None,
+        run_command: str = AUTO,
+        run_args: Mapping[str, int | str | float | None] | None = None,
+        env_vars: Mapping[str, str | int | float | bool | None] | None = None,
+        container: Container | None = None,
+        **kwargs: object,
+    ) -> RunSettings:
+        """Describe how a program is run.
+
+        :param exe: path of the executable, or its name on ``PATH``
+        :param exe_args: its arguments; a string is split at blanks, a list is taken as it is
+        :param run_command: what places its ranks (``mpirun``, ``srun``...); ``auto`` takes the best
+            one that the launcher knows and this host has; any other program is taken literally
+        :param run_args: arguments of the run command
+        :param env_vars: variables set for it
+        :param container: the container to run it in
+        :raises PathNotFoundError: there is no such executable
+        """
+        return create_run_settings(
+            self.launcher,
+            exe,
+            exe_args=exe_args,
+            run_command=run_command,
+            run_args=run_args,
+            env_vars=env_vars,
+            container=container,
+            registry=self._registry,
+            **kwargs,
+        )
+
+    def create_batch_settings(
+        self,
+        nodes: int = 1,
+        time: str = "",
+        queue: str = "",
+        account: str = "",
+        batch_args: Mapping[str, str | None] | None = None,
+        **kwargs: object,
+    ) -> BatchSettings:
+        """Describe a batch job.
+
+        :param nodes: how many nodes
+        :param time: limit as ``HH:MM:SS``
+        :raises UnsupportedError: the launcher has no batch jobs
+        """
+        return create_batch_settings(
+            self.launcher,
+            nodes=nodes,
+            time=time,
+            queue=queue,
+            account=account,
+            batch_args=batch_args,
+            registry=self._registry,
+            **kwargs,
+        )
+
+    def create_model(
+        self,
+        name: str,
+        run_settings: RunSettings,
+        params: Mapping[str, object] | None = None,
+        path: str | None = None,
+        enable_key_prefixing: bool = False,
+        batch_settings: BatchSettings | None = None,
+    ) -> Model:
+        """Describe one simulation or application.
+
+        :param params: values for tags in its input files
+        :param path: its directory; None is ``<experiment>/<name>``
+        :param enable_key_prefixing: database clients in it prefix what they write with its name
+        """
+        check_name(name)
+        model = Model(
+            name,
+            params or {},
+            run_settings,
+            path or str(Path(self.exp_path) / name),
+            batch_settings=batch_settings,
+        )
+        if enable_key_prefixing:
+            model.enable_key_prefixing()
+        return model
+
+    def create_ensemble(
+        self,
+        name: str,
+        params: Mapping[str, object] | None = None,
+        batch_settings: BatchSettings | None = None,
+        run_settings: RunSettings | None = None,
+        replicas: int | None = None,
+        perm_strategy: str | Callable[..., list[dict[str, str]]] = "all_perm",
+        path: str | None = None,
+        **kwargs: object,
+    ) -> Ensemble:
+        """Describe a group of models: one for each combination of parameters, or replicas.
+
+        :param params: for each parameter a value, or several
+        :param replicas: how many of each combination, or of the one model if there are no ``params``
+        :param perm_strategy: ``all_perm``, ``step``, ``random``, or a function
+        :param path: its directory; None is ``<experiment>/<name>``
+        """
+        check_name(name)
+        return Ensemble(
+            name,
+            dict(params or {}),
+            path=path or str(Path(self.exp_path) / name),
+            batch_settings=batch_settings,
+            run_settings=run_settings,
+            perm_strat=perm_strategy,
+            replicas=replicas,
+            **kwargs,
+        )
+
+    def create_database(
+        self,
+        port: int | None = None,
+        path: str | None = None,
+        db_nodes: int = 1,
+        batch: bool = False,
+        hosts: list[str] | str | None = None,
+        run_command: str = AUTO,
+        interface: str | list[str] | None = None,
+        account: str | None = None,
+        time: str | None = None,
+        queue: str | None = None,
+        single_cmd: bool = True,
+        db_identifier: str = "orchestrator",
+        **kwargs: object,
+    ) -> Orchestrator:
+        """Describe an in-memory database.
+
+        :param port: TCP port of the first shard; None or 0 finds free ones
+        :param path: its directory; None is ``<experiment>/<db_identifier>``
+        :param db_nodes: number of shards: 1, or 3 and more for a cluster
+        :param interface: network interface to listen on; None is ``lo`` on this host
+        :param db_identifier: name by which models tell several databases apart
+        :param kwargs: ``allow_unauthenticated=True`` admits clients that send no password;
+            ``backend`` names another kind of server
+        """
+        check_name(db_identifier)
+        kwargs.setdefault("backend", self._config.text("database.backend"))
+        database = Orchestrator(
+            path=path or str(Path(self.exp_path) / db_identifier),
+            port=port,
+            interface=interface or self._config.text("database.interface") or None,
+            launcher=self.launcher,
+            run_command=run_command,
+            db_nodes=db_nodes,
+            batch=batch,
+            hosts=hosts,
+            account=account,
+            time=time,
+            queue=queue,
+            single_cmd=single_cmd,
+            db_identifier=db_identifier,
+            **kwargs,
+        )
+        if db_identifier in self._identifiers:
+            logger.warning(
+                "a database %r was created before; only one of them can run at a time",
+                db_identifier,
+            )
+        self._identifiers.add(db_identifier)
+        return database
+
+    # -- before the start -----------------------------------------------------------------------
+
+    def generate(
+        self,
+        *args: Entity | EntitySequence[Entity],
+        tag: str | None = None,
+        overwrite: bool = False,
+        verbose: bool = False,
+        strict: bool = True,
+    ) -> None:
+        """Make the directories, with copied, linked and filled-in input files.
+
+        Everything is checked first: an error leaves nothing half done.
+
+        :param tag: what encloses the name of a parameter in tagged files; None is ``;``
+        :param overwrite: remove what is there already
+        :param verbose: log each parameter
+        :param strict: an unknown tag is an error; otherwise it stays as it is, with a warning
+        :raises PathExistsError: a directory is there and ``overwrite`` is not set
+        :raises ParameterWriterError: a tagged file cannot be filled; names file and line
+        """
+        entities = startable(args)
+        generate(
+            Path(self.exp_path),
+            entities,
+            tag=tag,
+            overwrite=overwrite,
+            verbose=verbose,
+            strict=strict,
+        )
+
+    def preview(
+        self,
+        *args: Entity | EntitySequence[Entity],
+        verbosity_level: Verbosity | str = Verbosity.INFO,
+        output_format: Format | str = Format.PLAINTEXT,
+        output_filename: str | None = None,
+    ) -> None:
+        """Show what would be launched, without launching it.
+
+        :param verbosity_level: ``info``, ``debug``, or ``developer`` for the exact command lines
+        :param output_format: ``plain_text`` or ``json``
+        :param output_filename: file to write to instead of standard output; one that is there is
+            not overwritten, a number is added
+        """
+        entities = startable(args)
+        running = list(self._session.databases.values())
+        preview = preview_of(
+            self.name,
+            self.exp_path,
+            self.launcher,
+            entities,
+            self._session.planned_steps(entities),
+            running,
+        )
+        text = render(preview, verbosity_level, output_format)
+        if output_filename is None:
+            print(text)  # noqa: T201 -- what was asked for
+        else:
+            written = write(text, output_filename, output_format)
+            logger.info("preview written to %s", written)
+
+    # -- start and stop -------------------------------------------------------------------------
+
+    def start(
+        self,
+        *args: Entity | EntitySequence[Entity],
+        block: bool = True,
+        summary: bool = False,
+        kill_on_interrupt: bool = True,
+        raise_on_failure: bool = False,
+    ) -> None:
+        """Launch entities: databases first, each until it serves, then all models.
+
+        A model that fails is logged with its cause and the end of its ``.err``; the others go on.
+        An entity that has ended is run again, with the next run id.
+
+        :param block: return when the models given here have ended
+        :param summary: log what is going to be launched
+        :param kill_on_interrupt: Ctrl-C while blocked stops what this call launched
+        :param raise_on_failure: with ``block``, raise if a model failed
+        :raises StepFailedError: only with ``raise_on_failure``
+        :raises DatabaseError: a database did not come up; nothing of this call is left running
+        """
+        entities = startable(args)
+        if summary:
+            names = [name for entity in entities for name in names_of(entity)]
+            logger.info("launching %d: %s", len(names), ", ".join(names))
+        self._session.start(
+            entities,
+            block=block,
+            kill_on_interrupt=kill_on_interrupt,
+            raise_on_failure=raise_on_failure,
+        )
+
+    def stop(self, *args: Entity | EntitySequence[Entity]) -> None:
+        """End entities: SIGTERM, then SIGKILL after a grace period. Returns when they have ended.
+
+        What has ended already is left as it is.
+
+        :raises InputError: one of them was never started here
+        """
+        entities = startable(args)
+        for entity in entities:
+            self._started(entity)
+        self._session.stop(entities)
+
+    def wait(
+        self,
+        *args: Entity | EntitySequence[Entity],
+        timeout: timedelta | float | None = None,
+    ) -> None:
+        """Return when these have ended; without arguments, when all models have.
+
+        :param timeout: seconds, or a timedelta; None waits for ever
+        :raises WaitTimeoutError: naming some that go on
+        """
+        limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        if args:
+            runs = [run for entity in startable(args) for run in self._started(entity)]
+        else:
+            runs = self._session.active_models()
+        self._session.wait(runs, limit)
+
+    def poll(
+        self, interval: int = 10, verbose: bool = True, kill_on_interrupt: bool = True
+    ) -> None:
+        """Return when all models have ended.
+
+        :param interval: seconds between lines of the log
+        :param verbose: log how each model stands
+        :param kill_on_interrupt: Ctrl-C meanwhile stops them
+        """
+        runs = self._session.active_models()
+
+        def report() -> None:
+            for run in runs:
+                logger.info("%s: %s", run.name, run.status.state.value)
+
+        try:
+            self._session.wait(runs, tick=report if verbose else None, interval=interval)
+        except KeyboardInterrupt:
+            if kill_on_interrupt:
+                self._session.stop_runs(runs)
+            raise
+
+    def on_end(self, function: Callable[[str, Status], None]) -> None:
+        """Call ``function(name, status)`` after each end of a model or shard, from another thread.
+
+        It may start and stop entities. What it raises is logged.
+        """
+        self._session.on_end(lambda run: function(run.name, run.status))
+
+    # -- what is known --------------------------------------------------------------------------
+
+    def status(self, entity: Entity | EntitySequence[Entity]) -> Status:
+        """All that is known about an entity. For several members or shards, the status of the one
+        that is farthest from success: failed before running before completed.
+
+        :raises InputError: it was never started here
+        """
+        runs = self._started(*startable([entity]))
+        return min((run.status for run in runs), key=lambda status: _ORDER[status.state])
+
+    def statuses(self, *args: Entity | EntitySequence[Entity]) -> dict[str, Status]:
+        """The status of each model, member and shard by its name; without arguments, of all."""
+        runs = self._session.runs
+        if args:
+            names = [name for entity in startable(args) for name in names_of(entity)]
+            return {name: runs[name].status for name in names if name in runs}
+        return {name: run.status for name, run in runs.items()}
+
+    def get_status(self, *args: Entity | EntitySequence[Entity]) -> list[SmartcoreStatus]:
+        """The status of each model, member and shard, in the order of the arguments."""
+        names = [name for entity in startable(args) for name in names_of(entity)]
+        return [
+            from_state(self._session.runs[name].status.state)
+            if name in self._session.runs
+            else SmartcoreStatus.STATUS_NEVER_STARTED
+            for name in names
+        ]
+
+    def finished(self, entity: Entity | EntitySequence[Entity]) -> bool:
+        """True when a model, or every member of an ensemble, has ended.
+
+        :raises InputTypeError: a database, which does not finish by itself
+        :raises InputError: it was never started here
+        """
+        if isinstance(entity, Orchestrator | DBNode):
+            raise InputTypeError("a database does not finish by itself; ask its is_active()")
+        return not any(run.active for run in self._started(*startable([entity])))
+
+    def summary(self, style: str = "github") -> str:
+        """A table of everything that was launched, also of what still runs.
+
+        :param style: a table format of the package tabulate
+        """
+        now = time.monotonic()
+        return summary_table(
+            (
+                SummaryRow(
+                    run.name,
+                    run.kind,
+                    run.job or "",
+                    run.run_id,
+                    run.seconds(now),
+                    run.status.state.value,
+                    run.status.returncode,
+                )
+                for run in self._session.history
+            ),
+            style,
+        )
+
+    def reconnect_orchestrator(self, checkpoint: str) -> Orchestrator:
+        """Take up a database that an earlier driver started and left running.
+
+        :param checkpoint: its ``checkpoint_file``
+        :raises PathNotFoundError: there is no such file
+        :raises DatabaseError: the database does not run any more, or is not ours
+        """
+        database, jobs = reconnect(checkpoint, self._registry)
+        self._session.follow(database, jobs)
+        return database
+
+    def _started(self, entity: Startable) -> list[Run]:
+        names = names_of(entity)
+        missing = [name for name in names if name not in self._session.runs]
+        if missing or not names:
+            raise InputError(
+                f"{entity.name!r} was never started in this experiment; start it first"
+            )
+        return [self._session.runs[name] for name in names]
+
+
+_ORDER = {
+    state: order
+    for order, state in enumerate(
+        [
+            State.FAILED,
+            State.TIMEOUT,
+            State.LOST,
+            State.CANCELLED,
+            State.PAUSED,
+            State.UNKNOWN,
+            State.QUEUED,
+            State.NEW,
+            State.RUNNING,
+            State.COMPLETED,
+        ]
+    )
+}
+
+
+def _experiment_path(name: str, exp_path: str | None) -> Path:
+    if exp_path is None:
+        return Path.cwd() / name
+    if not isinstance(exp_path, str | os.PathLike):
+        raise InputTypeError(f"exp_path is a {type(exp_path).__name__}; give a path")
+    path = Path(exp_path).expanduser().absolute()
+    if not path.is_dir():
+        raise PathNotFoundError(f"exp_path {path} is not a directory; create it first")
+    return path
+
+
+def _check_limit(max_running: int) -> None:
+    if isinstance(max_running, bool) or not isinstance(max_running, int):
+        raise InputTypeError(f"max_running is {max_running!r}; give a whole number")
+    if max_running < 0:
+        raise InputError(f"max_running is {max_running}; give 1 or more, or 0 for the default")
+
+
+def _resolve_launcher(launcher: str, registry: Registry, settings: config.Config) -> str:
+    if not isinstance(launcher, str):
+        raise InputTypeError(f"launcher is a {type(launcher).__name__}; give its name")
+    name = launcher.lower()
+    if name == AUTO:
+        name = settings.text("launcher") or AUTO
+    if name != AUTO:
+        registry.launcher(name)
+        return name
+    chosen = registry.choose(registry.findings(os.environ))
+    if chosen is None:
+        names = ", ".join(registry.names("launchers")) or "none"
+        raise UnsupportedError(
+            f"no installed launcher is usable here (installed: {names}); run: smartcore launchers"
+            " list"
+        )
+    logger.debug("launcher %s: %s", chosen.entry.name, chosen.detection.evidence)
+    return chosen.entry.name

@@ -1,0 +1,375 @@
+"""The running part of an experiment: what was launched, on which launcher, and how it stands."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from smartcore.config import Config, runtime_directory
+from smartcore.database import LiveDatabase, Orchestrator, client_environment, start_database
+from smartcore.entity import Model
+from smartcore.error import DatabaseError, StepFailedError
+from smartcore.launch import check, report
+from smartcore.launch.check import Startable, databases_of, models_of
+from smartcore.launch.colocation import colocate
+from smartcore.launch.engine import Engine
+from smartcore.launch.process import LocalProcesses, ensure_directory
+from smartcore.launch.run import Run
+from smartcore.launch.step import StepBuilder
+from smartcore.log import get_logger
+from smartcore.progress import Counts, make_progress
+from smartcore.registry import Registry
+from smartcore.spec import LauncherContext, State, Step
+from smartcore.telemetry import TelemetryWriter
+
+log = get_logger(__name__)
+
+MODEL = "Model"
+SHARD = "DBNode"
+EndListener = Callable[[Run], None]
+
+
+class Session:
+    """Keeps the runs of one experiment and the engine that drives them.
+
+    :param launcher: the launcher's resolved name
+    :param max_running: how many models may run at once; None or 0 leaves it to the launcher
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        launcher: str,
+        registry: Registry,
+        config: Config,
+        max_running: int | None,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.launcher = launcher
+        self.registry = registry
+        self.config = config
+        self.telemetry = TelemetryWriter(path)
+        self.runs: dict[str, Run] = {}
+        self.history: list[Run] = []
+        self.databases: dict[str, Orchestrator] = {}
+        self._max_running = max_running or config.integer("max_running") or None
+        self._builder = StepBuilder(registry)
+        self._engine: Engine | None = None
+        self._listeners = _Listeners()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, made when first needed."""
+        if self._engine is None:
+            grace = timedelta(seconds=self.config.number("stop_grace"))
+            context = LauncherContext(self.name, self.path, LocalProcesses(grace), dict(os.environ))
+            launcher = self.registry.make_launcher(self.launcher, context)
+            self._engine = Engine(launcher, max_running=self._max_running, on_end=self._ended)
+        return self._engine
+
+    # -- start ----------------------------------------------------------------------------------
+
+    def start(
+        self,
+        entities: Sequence[Startable],
+        *,
+        block: bool,
+        kill_on_interrupt: bool,
+        raise_on_failure: bool,
+    ) -> None:
+        """Check all, then launch databases and models; with ``block`` wait for the models."""
+        check.before_start(
+            entities,
+            runs=self.runs,
+            live=self.databases,
+            registry=self.registry,
+            launcher=self.launcher,
+        )
+        models = models_of(entities)
+        names = [entity.name for entity in entities]
+        self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
+        before = len(self.history)
+        try:
+            for database in databases_of(entities):
+                self._start_database(database)
+            runs = self._start_models(models)
+            if block:
+                self._show(runs)
+        except BaseException as error:
+            # Ctrl-C, or a database that failed: what this call launched goes with it.
+            if kill_on_interrupt or isinstance(error, Exception):
+                self._abandon(self.history[before:])
+            raise
+        failed = [run for run in runs if run.status.state not in _FINE]
+        if block and raise_on_failure and failed:
+            raise StepFailedError("\n".join(report.failure(run) for run in failed))
+
+    def _abandon(self, runs: Sequence[Run]) -> None:
+        active = [run for run in runs if run.active]
+        if active:
+            log.warning("stopping what this start launched: %d", len(active))
+            self.engine.stop(active)
+        self._forget_ended_databases()
+
+    def _start_models(self, models: Sequence[Model]) -> list[Run]:
+        runs = []
+        for model in models:
+            ensure_directory(Path(model.path))
+            runs.append(self._run(self.step(model), MODEL))
+        self._launch(runs)
+        return runs
+
+    def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
+        earlier = self.runs.get(step.name)
+        return Run(step, kind, 0 if earlier is None else earlier.run_id + 1, limited)
+
+    def _launch(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self.runs[run.name] = run
+        self.history += runs
+        for run in runs:
+            self.telemetry.started(run)
+        _warn_at_exit(self)
+        self.engine.submit(runs)
+
+    def _start_database(self, database: Orchestrator) -> None:
+        backend = self.registry.database(database.backend)
+        runner = _ShardRunner(self)
+        ensure_directory(Path(database.path))
+        start_database(
+            database,
+            runner,
+            backend,
+            environment=os.environ,
+            allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
+            timeout=timedelta(seconds=self.config.number("database.start_timeout")),
+        )
+        self.databases[database.db_identifier] = database
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def step(self, model: Model) -> Step:
+        """The step that would run ``model`` now; nothing is written or started."""
+        live = [database.live for database in self.databases.values() if database.live is not None]
+        step = self._builder.build(model, client_environment(live))
+        if model.colocation is None:
+            return step
+        runtime = runtime_directory(self.config)
+        return colocate(step, model.colocation, self.registry, self.path, runtime)
+
+    def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
+        """The steps that a start of these would run, by name; shards without their secrets."""
+        steps = {model.name: self.step(model) for model in models_of(entities)}
+        for database in databases_of(entities):
+            for step in planned_shards(database, self.registry.database(database.backend)):
+                steps[step.name] = step
+        return steps
+
+    # -- afterwards -----------------------------------------------------------------------------
+
+    def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
+        """The newest runs of these entities, in order; those never started have none."""
+        names = [name for entity in entities for name in names_of(entity)]
+        return [self.runs[name] for name in names if name in self.runs]
+
+    def stop(self, entities: Sequence[Startable]) -> None:
+        """End models first, then databases; what has ended already is left as it is."""
+        models = [entity for entity in entities if not isinstance(entity, Orchestrator)]
+        for group in (models, databases_of(entities)):
+            active = [run for run in self.runs_of(group) if run.active]
+            if active:
+                self.engine.stop(active)
+        self._forget_ended_databases()
+
+    def _forget_ended_databases(self) -> None:
+        for identifier, database in list(self.databases.items()):
+            if not any(run.active for run in self.runs_of([database])):
+                database.unbind()
+                del self.databases[identifier]
+
+    def stop_runs(self, runs: Sequence[Run]) -> None:
+        """End those of ``runs`` that are active."""
+        self.engine.stop([run for run in runs if run.active])
+
+    def stop_all(self) -> None:
+        """End all models, then all databases."""
+        self.stop_runs(self.active_models())
+        self.stop_runs(self.active())
+        self._forget_ended_databases()
+
+    def wait(
+        self,
+        runs: Sequence[Run],
+        timeout: timedelta | None = None,
+        *,
+        tick: Callable[[], None] | None = None,
+        interval: float = 0.1,
+    ) -> None:
+        """Return when these have ended; see :meth:`Engine.wait`."""
+        if runs:
+            self.engine.wait(runs, timeout, tick=tick, interval=interval)
+
+    def _show(self, runs: Sequence[Run]) -> None:
+        progress = make_progress(self.config.text("progress"), len(runs))
+        if progress is None:
+            self.wait(runs)
+            return
+        with progress:
+            self.wait(runs, tick=lambda: progress.update(*_snapshot(runs)))
+
+    def follow(self, database: Orchestrator, jobs: Mapping[str, str]) -> None:
+        """Take up a database that another process started.
+
+        :param jobs: id of each shard's step, by the shard's name
+        :raises DatabaseError: one of them has ended
+        """
+        runs = database_runs(database, jobs)
+        self.engine.attach(runs)
+        for run in runs:
+            self.runs[run.name] = run
+        self.history += runs
+        ended = [run.name for run in runs if not run.active]
+        if ended:
+            raise DatabaseError(
+                f"the database {database.db_identifier!r} is not running any more:"
+                f" {', '.join(ended)} ended; start it anew"
+            )
+        self.databases[database.db_identifier] = database
+
+    def on_end(self, listener: EndListener) -> None:
+        """Call ``listener`` for each end from now on, from a thread of its own."""
+        self._listeners.add(listener)
+
+    def _ended(self, run: Run) -> None:
+        if run.status.state in {State.FAILED, State.LOST, State.TIMEOUT}:
+            log.error("%s", report.failure(run))
+        self.telemetry.ended(run)
+        self.registry.emit(
+            "smartcore_after_end", experiment=self.name, name=run.name, status=run.status
+        )
+        self._listeners.tell(run)
+
+    def active_models(self) -> list[Run]:
+        """All models that are queued or running."""
+        return [run for run in self.active() if run.kind == MODEL]
+
+    def active(self) -> list[Run]:
+        """Everything that is queued or running."""
+        return [run for run in self.runs.values() if run.active]
+
+    def close(self) -> None:
+        """Give threads back; what runs goes on."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self._listeners.close()
+
+
+_FINE = frozenset({State.COMPLETED, State.CANCELLED})
+
+
+class _ShardRunner:
+    """Runs the shards of one database on the session's engine."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._runs: list[Run] = []
+
+    def start(self, steps: Sequence[Step]) -> Mapping[str, str]:
+        self._runs = [self._session._run(step, SHARD, limited=False) for step in steps]
+        self._session._launch(self._runs)
+        return {}
+
+    def jobs(self) -> dict[str, str]:
+        return {run.name: run.job or "" for run in self._runs}
+
+    def failure(self) -> str:
+        return next((report.failure(run) for run in self._runs if not run.active), "")
+
+    def stop(self) -> None:
+        self._session.engine.stop([run for run in self._runs if run.active])
+
+
+class _Listeners:
+    """Calls users' functions from a thread of their own, where they may start and stop things."""
+
+    def __init__(self) -> None:
+        self._functions: list[EndListener] = []
+        self._queue: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def add(self, function: EndListener) -> None:
+        self._functions.append(function)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="smartcore-events", daemon=True)
+            self._thread.start()
+
+    def tell(self, run: Run) -> None:
+        if self._thread is not None:
+            self._queue.put(run)
+
+    def _loop(self) -> None:
+        while (run := self._queue.get()) is not None:
+            for function in self._functions:
+                try:
+                    function(run)
+                except Exception:  # a user's function must not end the others' news
+                    log.exception("a function given to on_end failed for %s", run.name)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread = None
+
+
+def _warn_at_exit(session: Session) -> None:
+    # Once for each session; it must not be kept alive by this.
+    if session not in _SESSIONS:
+        if not _SESSIONS:
+            atexit.register(_farewell)
+        _SESSIONS.add(session)
+
+
+def _farewell() -> None:
+    for session in list(_SESSIONS):
+        active = session.active()
+        if active:
+            names = ", ".join(f"{run.name} ({run.job})" for run in active[:5])
+            more = f" and {len(active) - 5} more" if len(active) > 5 else ""
+            log.warning(
+                "the driver of %r ends and these go on: %s%s; `with Experiment(...)` would have"
+                " stopped them",
+                session.name,
+                names,
+                more,
+            )
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def names_of(entity: Startable) -> list[str]:
+    """Names of the runs of an entity: its own, its members', or its shards'."""
+    if isinstance(entity, Orchestrator):
+        return check.shard_names(entity)
+    return [model.name for model in models_of([entity])]
+
+
+def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:
+    states = [run.status.state for run in runs]
+    counts = Counts(
+        queued=states.count(State.QUEUED),
+        running=states.count(State.RUNNING) + states.count(State.PAUSED),
+        completed=states.count(State.COMPLETED),
+        failed=sum(state in {State.FAILED, State.TIMEOUT, State.LOST} for state in states),
+        cancelled=states.count(State.CANCELLED),
+    )
+    return counts, [run.name for run in runs if run.status.state is State.RUNNING]

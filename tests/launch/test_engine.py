@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from smartcore.error import LauncherError, WaitTimeoutError
+from smartcore.launch import engine as engine_module
+from smartcore.launch.engine import Engine
+from smartcore.launch.run import Run
+from smartcore.spec import (
+    ABSENT,
+    Answer,
+    Cause,
+    Command,
+    EventSink,
+    JobId,
+    Launcher,
+    Started,
+    State,
+    Status,
+    Step,
+    Tag,
+    Work,
+)
+
+
+class Telling(Launcher):
+    """A launcher in memory that tells of ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.sink: EventSink = lambda job, status: None
+        self.batches: list[list[str]] = []
+        self.stopped: list[list[JobId]] = []
+        self.refuse: set[str] = set()
+        self.changed = threading.Condition()
+
+    def watch(self, sink: EventSink, /) -> None:
+        self.sink = sink
+
+    def start(self, work: Sequence[Work], /) -> Sequence[Started]:
+        with self.changed:
+            self.batches.append([item.name for item in work])
+            self.changed.notify_all()
+        return [
+            Started(error="no room") if item.name in self.refuse else Started(JobId(item.name))
+            for item in work
+        ]
+
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        return dict.fromkeys(ids, ABSENT)
+
+    def stop(self, ids: Collection[JobId], /) -> None:
+        self.stopped.append(list(ids))
+        for job in ids:
+            self.sink(job, Status(State.CANCELLED, -15, Cause.STOPPED))
+
+    def end(self, *names: str, code: int = 0) -> None:
+        for name in names:
+            state = State.FAILED if code else State.COMPLETED
+            self.sink(JobId(name), Status(state, code))
+
+    def wait_batches(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.batches) >= count, 20), self.batches
+
+
+class Asked(Telling):
+    """One that must be asked; answers are scripted, the last one stays."""
+
+    watch = None  # type: ignore[assignment]
+
+    def __init__(self, answers: list[Answer | LauncherError]) -> None:
+        super().__init__()
+        self.answers = answers
+        self.questions = 0
+
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        self.questions += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, LauncherError):
+            raise answer
+        return dict.fromkeys(ids, answer)
+
+
+@pytest.fixture
+def launcher() -> Telling:
+    return Telling()
+
+
+@pytest.fixture
+def engine(launcher: Telling) -> Iterator[Engine]:
+    made = Engine(launcher)
+    yield made
+    made.close()
+
+
+def runs(*names: str, limited: bool = True) -> list[Run]:
+    where = Path("/nowhere")
+    return [
+        Run(Step(name, Tag(name), Command(("x",)), where, where, where), "Model", limited=limited)
+        for name in names
+    ]
+
+
+def test_what_is_handed_over_together_is_started_together(
+    launcher: Telling, engine: Engine
+) -> None:
+    engine.submit(runs("a", "b", "c"))
+    launcher.wait_batches(1)
+    assert launcher.batches == [["a", "b", "c"]]
+
+
+def test_no_more_run_than_the_limit_and_the_next_starts_when_one_ends(launcher: Telling) -> None:
+    engine = Engine(launcher, max_running=2)
+    work = runs("a", "b", "c", "d")
+    engine.submit(work)
+    launcher.wait_batches(1)
+    assert launcher.batches == [["a", "b"]]
+    assert [run.status.state for run in work[2:]] == [State.QUEUED, State.QUEUED]
+    launcher.end("b")
+    launcher.wait_batches(2)
+    assert launcher.batches[1] == ["c"]
+    launcher.end("a", "c")
+    launcher.wait_batches(3)
+    launcher.end("d")
+    engine.wait(work, timedelta(seconds=20))
+    engine.close()
+
+
+def test_databases_do_not_count_against_the_limit(launcher: Telling) -> None:
+    engine = Engine(launcher, max_running=1)
+    engine.submit(runs("db", limited=False))
+    engine.submit(runs("a"))
+    launcher.wait_batches(2)
+    assert launcher.batches == [["db"], ["a"]]
+    engine.close()
+
+
+def test_wait_returns_when_its_own_have_ended_and_not_for_others(
+    launcher: Telling, engine: Engine
+) -> None:
+    mine, other = runs("mine", "other")
+    engine.submit([mine, other])
+    launcher.wait_batches(1)
+    launcher.end("mine", code=3)
+    engine.wait([mine], timedelta(seconds=20))
+    assert (mine.status.returncode, other.active) == (3, True)
+    with pytest.raises(WaitTimeoutError, match=r"other \(Running\)"):
+        engine.wait([other], timedelta(seconds=0.01))
+
+
+def test_one_that_cannot_start_fails_alone(launcher: Telling, engine: Engine) -> None:
+    launcher.refuse = {"b"}
+    a, b = work = runs("a", "b")
+    engine.submit(work)
+    engine.wait([b], timedelta(seconds=20))
+    assert (b.status.state, b.status.cause) == (State.FAILED, Cause.START_FAILURE)
+    assert b.status.reason == "no room"
+    assert a.active
+
+
+def test_a_launcher_that_raises_fails_its_batch_and_the_engine_lives(
+    launcher: Telling, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(work: Sequence[Work], /) -> Sequence[Started]:
+        raise RuntimeError("boom")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher, "start", explode)
+        (bad,) = work = runs("bad")
+        engine.submit(work)
+        engine.wait(work, timedelta(seconds=20))
+        assert bad.status.reason == "boom"
+    engine.submit(runs("good"))
+    launcher.wait_batches(1)
+
+
+def test_stop_cancels_what_is_queued_without_starting_it(launcher: Telling) -> None:
+    engine = Engine(launcher, max_running=1)
+    a, b = work = runs("a", "b")
+    engine.submit(work)
+    engine.stop(work)
+    assert [a.status.state, b.status.state] == [State.CANCELLED, State.CANCELLED]
+    assert launcher.stopped == [[JobId("a")]]
+    assert b.job is None
+    assert launcher.batches == [["a"]]
+    engine.stop(work)
+    engine.close()
+
+
+def test_a_failing_question_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    running, done = Status(State.RUNNING), Status(State.COMPLETED, 0)
+    asked = Asked([running, LauncherError("socket timed out"), running, done])
+    engine = Engine(asked)
+    (run,) = work = runs("a")
+    seen: list[State] = []
+    with caplog.at_level(logging.WARNING, "smartcore"):
+        engine.submit(work)
+        engine.wait(work, timedelta(seconds=20), tick=lambda: seen.append(run.status.state))
+    assert "socket timed out" in caplog.text
+    assert run.status == done
+    assert State.FAILED not in seen
+    assert asked.questions == 4
+    engine.close()
+
+
+def test_an_unknown_job_is_lost_after_a_while_and_never_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "ABSENCE_GRACE", 0.2)
+    asked = Asked([Status(State.RUNNING), ABSENT])
+    engine = Engine(asked)
+    (run,) = work = runs("a")
+    engine.submit(work)
+    engine.wait(work, timedelta(seconds=20))
+    assert (run.status.state, run.status.returncode) == (State.LOST, None)
+    assert asked.questions > 2
+    engine.close()
+
+
+def test_listeners_hear_of_an_end_before_waiters_and_may_fail(
+    launcher: Telling, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def listen(run: Run) -> None:
+        heard.append(run.name)
+        raise ValueError("listener")
+
+    engine = Engine(launcher, on_end=listen)
+    work = runs("a")
+    engine.submit(work)
+    launcher.wait_batches(1)
+    launcher.end("a")
+    engine.wait(work, timedelta(seconds=20))
+    assert heard == ["a"]
+    assert "a listener for the end of a failed" in caplog.text
+    engine.close()

@@ -1,0 +1,57 @@
+"""The code blocks of the README are run, and its list of commands is what make offers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
+OUTPUTS = re.findall(r"^```text\n(.*?)^```$", README, re.M | re.S)
+LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)[^)]*\)")
+
+
+def test_the_readme_has_programs_to_run() -> None:
+    assert PROGRAMS
+    assert OUTPUTS
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_a_program_of_the_readme_prints_what_the_readme_shows(number: int, tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(PROGRAMS[number])
+    done = subprocess.run(
+        [sys.executable, "driver.py"],
+        cwd=tmp_path,
+        env={**os.environ, "SMARTCORE_LAUNCHER": "local"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert masked(done.stdout) == masked(OUTPUTS[number])
+
+
+def masked(text: str) -> list[list[str]]:
+    """Rows of words; ids, times and the widths of columns differ from run to run."""
+    text = re.sub(r"\d+\.\d+", "#", text)
+    return [re.sub(r"-{2,}", "--", line).split() for line in text.strip().splitlines()]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_commands_of_the_readme_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^\s*make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target

@@ -10,7 +10,8 @@ from smartcore.error import InputError, InputTypeError
 from smartcore.spec.settings import BatchSettings, RunSettings
 from smartcore.spec.values import check_count
 
-from .dbobject import DBModel, DBScript, TakesDBObjects
+from .attached import TakesDBObjects
+from .dbobject import DBModel, DBScript
 from .entity import Entity, check_path
 from .entity_list import EntityList
 from .files import EntityFiles, Paths, files_table

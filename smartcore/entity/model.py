@@ -12,6 +12,7 @@ from smartcore.log import get_logger
 from smartcore.spec.settings import BatchSettings, RunSettings
 from smartcore.spec.values import check_texts
 
+from .attached import TakesDBObjects, refuse_in_memory
 from .colocation import (
     ColocationSettings,
     Pinning,
@@ -20,7 +21,7 @@ from .colocation import (
     tcp_options,
     uds_options,
 )
-from .dbobject import DBModel, DBScript, TakesDBObjects, refuse_in_memory
+from .dbobject import DBModel, DBScript
 from .entity import Entity
 from .files import EntityFiles, Paths, files_table
 from .params import ParamValue, text_params

@@ -185,3 +185,13 @@ def test_what_one_member_refuses_no_member_gets(run: RunSettings) -> None:
         ensemble.add_ml_model("net", "TORCH", b"y")
     assert not list(ensemble.db_models)
     assert not list(ensemble[0].db_models)
+
+
+def test_a_model_that_cannot_have_what_the_ensemble_has_is_not_added(run: RunSettings) -> None:
+    ensemble = Ensemble("e", {"a": [1, 2]}, run_settings=run)
+    ensemble.add_ml_model("net", "TORCH", b"x")
+    late = Model("late", {}, run)
+    late.colocate_db_tcp()
+    with pytest.raises(UnsupportedError, match="'net' is in memory"):
+        ensemble.add_model(late)
+    assert ensemble["late"] is None

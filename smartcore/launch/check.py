@@ -18,6 +18,7 @@ from smartcore.error import (
     UnsupportedError,
 )
 from smartcore.launch.run import Run
+from smartcore.launch.step import CONTAINER_RUNTIMES, container_runtime
 from smartcore.registry import Registry
 
 Startable = Model | Ensemble | Orchestrator
@@ -137,13 +138,23 @@ def _model(model: Model, registry: Registry) -> None:
             " version cannot store them in a database yet; remove them to start"
         )
     settings = model.run_settings
-    exe = Path(settings.exe[0])
+    exe = Path(settings.exe)
     if settings.container is None and exe.is_absolute() and not os.access(exe, os.X_OK):
         raise PathNotFoundError(
             f"the executable of {model.name!r} is gone or cannot be run: {exe}; restore it or"
             " make new run settings"
         )
+    if settings.container is not None and not container_runtime():
+        raise PathNotFoundError(
+            f"{model.name!r} runs in a container, and none of {', '.join(CONTAINER_RUNTIMES)} is on"
+            " PATH; load the module that provides it"
+        )
     if model.colocation is not None:
+        if settings.mpmd:
+            raise UnsupportedError(
+                f"{model.name!r} has several programs (make_mpmd) and a colocated database; use a"
+                " standalone database"
+            )
         strategy = registry.colocation(model.colocation.strategy)
         strategy.check(model.colocation.options)
 

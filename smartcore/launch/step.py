@@ -59,7 +59,8 @@ class StepBuilder:
         )
 
     def _command(self, settings: RunSettings, cwd: Path, env: dict[str, str]) -> Command:
-        argv = settings.program_argv(cwd, container_runtime=self._container_runtime(settings))
+        runtime = container_runtime() if settings.container is not None else ""
+        argv = settings.program_argv(cwd, container_runtime=runtime)
         program = settings.run_command
         if not program:
             return Command(argv, env)
@@ -70,12 +71,6 @@ class StepBuilder:
         launch = Launch(argv, settings, cwd, env)
         placement = Placement(settings.resources().hosts)
         return placing.build(launch, placement, self._probe(placing, program))
-
-    def _container_runtime(self, settings: RunSettings) -> str:
-        # Apptainer is what Singularity became; either may be installed.
-        if settings.container is None:
-            return ""
-        return next((found for name in CONTAINER_RUNTIMES if (found := shutil.which(name))), "")
 
     def _probe(self, placing: RunCommand, program: str) -> Facts:
         if program not in self._facts:
@@ -88,6 +83,14 @@ class StepBuilder:
                     log.warning("%s does not say what it is: %s", program, error)
             self._facts[program] = placing.facts(program, output)
         return self._facts[program]
+
+
+def container_runtime() -> str:
+    """The program of this host that runs containers, empty if there is none.
+
+    Apptainer is what Singularity became; either may be installed.
+    """
+    return next((found for name in CONTAINER_RUNTIMES if (found := shutil.which(name))), "")
 
 
 def key_environment(model: Model) -> dict[str, str]:

@@ -102,15 +102,20 @@ def status() -> Result:
     with experiment(max_running=500) as exp:
         ensemble = sleepers(exp, 500, "/bin/sleep", "1000")
         exp.start(ensemble, block=False)
-        pids = []
+        pids: list[int] = []
         while len(pids) < 500:
             pids = [int(run.split(".")[0]) for run in started(exp)]
         ours, floor = interleaved(
             lambda: seconds(lambda: exp.get_status(ensemble)),
-            lambda: seconds(lambda: [os.kill(pid, 0) for pid in pids]),
+            lambda: seconds(lambda: ask_kernel(pids)),
             9,
         )
     return Result("get_status of 500", ours, floor, None, "500 kill(pid, 0)")
+
+
+def ask_kernel(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, 0)
 
 
 def started(exp: Experiment) -> list[str]:

@@ -69,11 +69,11 @@ def interleaved(
 
 
 @contextmanager
-def experiment(**options: int) -> Iterator[Experiment]:
+def experiment(max_running: int | None = None) -> Iterator[Experiment]:
     """An experiment on this host in a directory that vanishes."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        Experiment("bench", directory, launcher="local", **options) as made,
+        Experiment("bench", directory, launcher="local", max_running=max_running) as made,
     ):
         yield made
 

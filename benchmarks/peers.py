@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -62,7 +63,7 @@ def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     seconds: dict[str, dict[str, float]] = {"Popen": {}, "smartcore": {}}
     for count in COUNTS:
-        ours, floor = interleaved(lambda n=count: launch(n), lambda n=count: popen(n), 3)
+        ours, floor = interleaved(partial(launch, count), partial(popen, count), 3)
         seconds["Popen"][f"launch {count}"] = floor
         seconds["smartcore"][f"launch {count}"] = ours
     for name, requirement in PEERS.items():

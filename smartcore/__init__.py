@@ -12,10 +12,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from smartcore import lazy
 
+TYPE_CHECKING = False  # `typing` itself is not needed to run
 if TYPE_CHECKING:
     from smartcore.experiment import Experiment
 

@@ -162,7 +162,7 @@ class Experiment:
         self,
         name: str,
         run_settings: RunSettings,
-        params: Mapping[str, object] | None = None,
+        params: Mapping[str, str | int | float | bool] | None = None,
         path: str | None = None,
         enable_key_prefixing: bool = False,
         batch_settings: BatchSettings | None = None,

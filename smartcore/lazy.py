@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
 
-from smartcore.error import PluginMissingError
-from smartcore.known import KnownPlugin, known_provider
+# Part of `import smartcore`, which stays cheap: what only annotations need is not imported, and the
+# table of known plugins is read when an unknown path is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from smartcore.known import KnownPlugin
 
 
 def resolve_class(name: str) -> object:
@@ -21,6 +24,8 @@ def resolve_class(name: str) -> object:
     :raises PluginMissingError: the plugin is not installed; says what to install
     :raises AttributeError: no well-known plugin has such a class
     """
+    from smartcore.known import known_provider
+
     provider = known_provider("classes", name)
     if provider is None:
         raise AttributeError(f"module 'smartcore.settings' has no attribute {name!r}")
@@ -33,6 +38,8 @@ def _import(provider: KnownPlugin, module: str, wanted: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # the plugin is there, something that it needs is not
+        from smartcore.error import PluginMissingError
+
         raise PluginMissingError(
             f"{wanted} comes with a plugin that is not installed; run: pip install"
             f" '{provider.distribution}'",
@@ -40,7 +47,7 @@ def _import(provider: KnownPlugin, module: str, wanted: str) -> ModuleType:
         ) from None
 
 
-class PluginPathFinder(MetaPathFinder, Loader):
+class PluginPathFinder:
     """Serves import paths below ``smartcore`` that ``known.toml`` gives to a plugin.
 
     Stands last on ``sys.meta_path``: it is asked only for what the core itself does not have.
@@ -51,14 +58,19 @@ class PluginPathFinder(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         if not fullname.startswith("smartcore."):
             return None
+        from smartcore.known import known_provider
+
         if known_provider("modules", fullname) is None:
             return None
-        return ModuleSpec(fullname, self, is_package=True)
+        # A loader by its methods; importlib.abc is slow to import.
+        return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
+        from smartcore.known import known_provider
+
         provider = known_provider("modules", module.__name__)
         if provider is None:
             raise ImportError(f"no plugin serves {module.__name__}", name=module.__name__)

@@ -9,8 +9,6 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from types import ModuleType
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from smartcore.error import (
     PluginBrokenError,
@@ -92,6 +90,9 @@ def discover(entry_points: Iterable[EntryPoint], disabled: Collection[str] = ())
 
 
 def _from_metadata(point: EntryPoint) -> Plugin:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     dist = point.dist
     if dist is None:
         return Plugin(point.name, point.module)
@@ -109,8 +110,9 @@ def _from_metadata(point: EntryPoint) -> Plugin:
 def _check_range(plugin: Plugin, core: str) -> Plugin:
     if not plugin.requires:
         return plugin
-    specifier = Requirement(f"smartcore{plugin.requires}").specifier
-    if specifier.contains(core, prereleases=True):
+    from packaging.specifiers import SpecifierSet
+
+    if SpecifierSet(plugin.requires).contains(core, prereleases=True):
         return plugin
     error = PluginVersionError(
         f"{plugin.distribution} {plugin.version} requires smartcore {plugin.requires}, but"

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from smartcore.config import Config, runtime_directory
-from smartcore.database import LiveDatabase, Orchestrator, client_environment, start_database
+from smartcore.database import Orchestrator, client_environment, start_database
 from smartcore.entity import Model
 from smartcore.error import DatabaseError, StepFailedError
 from smartcore.launch import check, report

@@ -61,7 +61,8 @@ def test_the_dependency_rules_name_every_plugin_and_every_module_of_the_core() -
     modules = {
         f"smartcore.{path.stem}"
         for path in (ROOT / "smartcore").iterdir()
-        if (path.suffix == ".py" and not path.stem.startswith("__")) or (path / "__init__.py").exists()
+        if (path.suffix == ".py" and not path.stem.startswith("__"))
+        or (path / "__init__.py").exists()
     }
     allowed = {"smartcore.spec", "smartcore.error"}
     assert set(plugins["forbidden_modules"]) == modules - allowed
@@ -106,9 +107,9 @@ def constants(tree: ast.AST) -> Iterator[str]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in documentation:
-                yield node.value
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and id(node) not in documentation:
+            yield text
 
 
 def test_the_core_holds_no_plugins_name_but_the_default_launchers() -> None:

@@ -50,7 +50,7 @@ def step_values(
     ]
 
 
-def create_random_permutations(
+def random_permutations(
     param_names: list[str],
     param_values: list[list[str]],
     n_models: int = 0,
@@ -100,7 +100,7 @@ def _combination(param_values: list[list[str]], index: int) -> list[str]:
 _STRATEGIES: dict[str, Strategy] = {
     "all_perm": create_all_permutations,
     "step": step_values,
-    "random": create_random_permutations,
+    "random": random_permutations,
 }
 
 
@@ -126,7 +126,7 @@ def expand(
     if callable(strategy):
         return _checked(strategy, strategy(names, values, n_models))
     if strategy == "random":
-        return create_random_permutations(names, values, n_models, seed=seed)
+        return random_permutations(names, values, n_models, seed=seed)
     found = _STRATEGIES.get(strategy) if isinstance(strategy, str) else None
     if found is None:
         raise UserStrategyError(

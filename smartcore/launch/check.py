@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from smartcore.database import Orchestrator
 from smartcore.entity import Ensemble, Model
@@ -21,7 +22,7 @@ from smartcore.launch.run import Run
 from smartcore.launch.step import CONTAINER_RUNTIMES, container_runtime
 from smartcore.registry import Registry
 
-Startable = Model | Ensemble | Orchestrator
+Startable: TypeAlias = Model | Ensemble | Orchestrator
 
 
 def startable(entities: Sequence[object]) -> list[Startable]:

@@ -34,7 +34,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass
 class StepBuilder:
-    """Builds the steps of one experiment's models; remembers what it found out about run commands."""
+    """Builds the steps of one experiment's models; asks each run command once what it is."""
 
     registry: Registry
     _facts: dict[str, Facts] = field(default_factory=dict)

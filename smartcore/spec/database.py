@@ -20,12 +20,14 @@ class Server:
     :param source: how it was found: a setting, a variable's name, ``PATH``, or the distribution
         that bundles it
     :param cli: absolute path of its command-line client, or empty
+    :param conf: absolute path of the user's own configuration, which is read first, or empty
     """
 
     executable: str
     version: str
     source: str
     cli: str = ""
+    conf: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class ShardPlan:
     :param credentials: who may connect
     :param options: directives of the server's configuration, ``name -> value``
     :param socket_permissions: mode of the unix socket, e.g. 0o700
+    :param further_hosts: addresses on which it listens besides that of ``address``
     """
 
     name: str
@@ -83,6 +86,7 @@ class ShardPlan:
     credentials: Credentials
     options: Mapping[str, str] = field(default_factory=dict)
     socket_permissions: int = 0o700
+    further_hosts: tuple[str, ...] = ()
 
     @property
     def clustered(self) -> bool:

@@ -7,7 +7,7 @@ these.
 
     @hookimpl
     def smartcore_register_launchers(registry):
-        registry.add("flux", "smartcore_flux.launcher:FluxLauncher", detect="smartcore_flux.detect:detect")
+        registry.add("flux", "smartcore_flux.launcher:Flux", detect="smartcore_flux.detect:detect")
 
 Targets are strings ``"module:attribute"``, imported when used. The module with the hooks itself
 imports nothing but the standard library and ``smartcore.spec``. Its entry point is in the group

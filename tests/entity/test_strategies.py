@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from smartcore.entity.strategies import (
     create_all_permutations,
-    create_random_permutations,
     expand,
+    random_permutations,
     step_values,
 )
 from smartcore.error import InputError, UserStrategyError
@@ -77,7 +77,7 @@ def test_too_many_random_models_are_an_error_that_names_both_numbers() -> None:
 
 def test_random_needs_to_know_how_many() -> None:
     with pytest.raises(InputError, match="needs n_models"):
-        create_random_permutations(["a"], [["1"]])
+        random_permutations(["a"], [["1"]])
 
 
 @pytest.mark.parametrize("name", ["all_perm", "step"])
@@ -126,4 +126,4 @@ def test_a_strategy_that_returns_nonsense_is_an_error(result: object) -> None:
 def test_the_strategies_can_be_called_as_users_know_them() -> None:
     assert create_all_permutations(["a"], [["1", "2"]]) == [{"a": "1"}, {"a": "2"}]
     assert step_values(["a", "b"], [["1", "2"], ["3", "4"]], 0)[1] == {"a": "2", "b": "4"}
-    assert create_random_permutations(["a"], [["1"]], 1) == [{"a": "1"}]
+    assert random_permutations(["a"], [["1"]], 1) == [{"a": "1"}]

@@ -8,13 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from smartcore import config, log
 from smartcore.database import Orchestrator, reconnect
 from smartcore.entity import DBNode, Ensemble, Entity, EntitySequence, Model
 from smartcore.entity.entity import check_name
-from smartcore.error import InputError, InputTypeError, PathNotFoundError, UnsupportedError
+from smartcore.error import (
+    EntityExistsError,
+    InputError,
+    InputTypeError,
+    PathNotFoundError,
+    UnsupportedError,
+)
 from smartcore.generate import generate
 from smartcore.launch.check import Startable, startable
 from smartcore.launch.run import Run
@@ -107,7 +113,7 @@ class Experiment:
         run_args: Mapping[str, int | str | float | None] | None = None,
         env_vars: Mapping[str, str | int | float | bool | None] | None = None,
         container: Container | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> RunSettings:
         """Describe how a program is run.
 
@@ -139,7 +145,7 @@ class Experiment:
         queue: str = "",
         account: str = "",
         batch_args: Mapping[str, str | None] | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> BatchSettings:
         """Describe a batch job.
 
@@ -194,12 +200,12 @@ class Experiment:
         replicas: int | None = None,
         perm_strategy: str | Callable[..., list[dict[str, str]]] = "all_perm",
         path: str | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> Ensemble:
         """Describe a group of models: one for each combination of parameters, or replicas.
 
         :param params: for each parameter a value, or several
-        :param replicas: how many of each combination, or of the one model if there are no ``params``
+        :param replicas: how many of each combination; of the one model without ``params``
         :param perm_strategy: ``all_perm``, ``step``, ``random``, or a function
         :param path: its directory; None is ``<experiment>/<name>``
         """
@@ -229,7 +235,7 @@ class Experiment:
         queue: str | None = None,
         single_cmd: bool = True,
         db_identifier: str = "orchestrator",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> Orchestrator:
         """Describe an in-memory database.
 
@@ -289,6 +295,12 @@ class Experiment:
         :raises ParameterWriterError: a tagged file cannot be filled; names file and line
         """
         entities = startable(args)
+        for run in self._session.runs_of(entities):
+            if run.active:
+                state = run.status.state.value.lower()
+                raise EntityExistsError(
+                    f"{run.name!r} is {state}, and generate would change its files; stop it first"
+                )
         generate(
             Path(self.exp_path),
             entities,

@@ -12,12 +12,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from smartcore.config import Config, runtime_directory
-from smartcore.database import Orchestrator, client_environment, start_database
+from smartcore.database import (
+    Orchestrator,
+    client_environment,
+    planned_shards,
+    start_database,
+)
 from smartcore.entity import Model
 from smartcore.error import DatabaseError, StepFailedError
 from smartcore.launch import check, report
 from smartcore.launch.check import Startable, databases_of, models_of
-from smartcore.launch.colocation import colocate
 from smartcore.launch.engine import Engine
 from smartcore.launch.process import LocalProcesses, ensure_directory
 from smartcore.launch.run import Run
@@ -25,7 +29,7 @@ from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.progress import Counts, make_progress
 from smartcore.registry import Registry
-from smartcore.spec import LauncherContext, State, Step
+from smartcore.spec import JobId, LauncherContext, State, Step
 from smartcore.telemetry import TelemetryWriter
 
 log = get_logger(__name__)
@@ -162,6 +166,8 @@ class Session:
         step = self._builder.build(model, client_environment(live))
         if model.colocation is None:
             return step
+        from smartcore.launch.colocation import colocate
+
         runtime = runtime_directory(self.config)
         return colocate(step, model.colocation, self.registry, self.path, runtime)
 
@@ -231,7 +237,13 @@ class Session:
         :param jobs: id of each shard's step, by the shard's name
         :raises DatabaseError: one of them has ended
         """
-        runs = database_runs(database, jobs)
+        live = database.live
+        steps = live.steps if live is not None else ()
+        runs = [
+            Run(step, SHARD, limited=False, job=JobId(jobs[step.name]))
+            for step in steps
+            if step.name in jobs
+        ]
         self.engine.attach(runs)
         for run in runs:
             self.runs[run.name] = run
@@ -249,13 +261,18 @@ class Session:
         self._listeners.add(listener)
 
     def _ended(self, run: Run) -> None:
-        if run.status.state in {State.FAILED, State.LOST, State.TIMEOUT}:
+        # A shard that ends before its database serves is told of by the start's own error.
+        quiet = run.kind == SHARD and run.name not in self._serving_shards()
+        if run.status.state not in _FINE and not quiet:
             log.error("%s", report.failure(run))
         self.telemetry.ended(run)
         self.registry.emit(
             "smartcore_after_end", experiment=self.name, name=run.name, status=run.status
         )
         self._listeners.tell(run)
+
+    def _serving_shards(self) -> set[str]:
+        return {name for database in self.databases.values() for name in names_of(database)}
 
     def active_models(self) -> list[Run]:
         """All models that are queued or running."""
@@ -283,13 +300,12 @@ class _ShardRunner:
         self._session = session
         self._runs: list[Run] = []
 
-    def start(self, steps: Sequence[Step]) -> Mapping[str, str]:
+    def start(self, steps: Sequence[Step]) -> None:
         self._runs = [self._session._run(step, SHARD, limited=False) for step in steps]
         self._session._launch(self._runs)
-        return {}
 
-    def jobs(self) -> dict[str, str]:
-        return {run.name: run.job or "" for run in self._runs}
+    def jobs(self) -> Mapping[str, str]:
+        return {run.name: run.job for run in self._runs if run.job is not None}
 
     def failure(self) -> str:
         return next((report.failure(run) for run in self._runs if not run.active), "")

@@ -10,6 +10,8 @@ from smartcore.spec import State
 
 TAIL_LINES = 10
 TAIL_BYTES = 4096
+# What a server says to a client that sent no password: to a command, and to HELLO.
+REFUSALS = ("NOAUTH", "HELLO must be called with the client already authenticated")
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
@@ -35,7 +37,7 @@ def failure(run: Run) -> str:
     if run.job is None:
         where = ""
     advice = ""
-    if "NOAUTH" in last:
+    if any(words in last for words in REFUSALS):
         advice = (
             "\n    the database asks for the password in the file that SMARTCORE_DB_AUTH names;"
             " clients that send none need create_database(allow_unauthenticated=True)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
@@ -17,6 +17,7 @@ from smartcore.error import (
     PluginVersionError,
 )
 from smartcore.spec import hooks
+from smartcore.version import __version__
 
 GROUP = "smartcore"
 ALL_PLUGINS = "all"
@@ -58,12 +59,10 @@ class Plugin:
 
 
 def core_version() -> str:
-    """Version of the installed core."""
+    """Version of the installed core; of the imported one if it is not installed."""
     try:
         return version("smartcore")
     except PackageNotFoundError:
-        from smartcore import __version__
-
         return __version__
 
 
@@ -78,7 +77,7 @@ def discover(entry_points: Iterable[EntryPoint], disabled: Collection[str] = ())
     core = core_version()
     found = [
         _check_range(_from_metadata(point), core)
-        for point in sorted(set(entry_points), key=lambda point: point.name)
+        for point in sorted(_distinct(entry_points), key=lambda point: point.name)
     ]
     found = [
         replace(plugin, disabled=True, error=None)
@@ -89,31 +88,41 @@ def discover(entry_points: Iterable[EntryPoint], disabled: Collection[str] = ())
     return [_check_conflict(plugin, found) for plugin in found]
 
 
-def _from_metadata(point: EntryPoint) -> Plugin:
-    from packaging.requirements import InvalidRequirement, Requirement
-    from packaging.utils import canonicalize_name
+def _distinct(points: Iterable[EntryPoint]) -> Iterable[EntryPoint]:
+    # Entry points of two distributions are equal if they name the same module: a fork's may.
+    by_origin = {
+        (point.name, point.value, point.dist.name if point.dist else ""): point for point in points
+    }
+    return by_origin.values()
 
+
+def _from_metadata(point: EntryPoint) -> Plugin:
     dist = point.dist
     if dist is None:
         return Plugin(point.name, point.module)
-    requires = ""
-    for text in dist.requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if canonicalize_name(requirement.name) == "smartcore" and requirement.marker is None:
-            requires = str(requirement.specifier)
-    return Plugin(point.name, point.module, dist.name, dist.version, requires)
+    return Plugin(point.name, point.module, dist.name, dist.version, _range(dist.requires or ()))
+
+
+# A requirement of smartcore itself (PEP 508), unless for some environments or extras only. The
+# parser of `packaging` would take longer than all the rest of this module.
+_REQUIREMENT = re.compile(r"smartcore\s*(?:\[[^]]*\]\s*)?\(?([=<>!~][^;)]*)\)?\s*", re.IGNORECASE)
+
+
+def _range(requirements: Iterable[str]) -> str:
+    found = [match for text in requirements if (match := _REQUIREMENT.fullmatch(text))]
+    return found[-1][1].strip() if found else ""
 
 
 def _check_range(plugin: Plugin, core: str) -> Plugin:
     if not plugin.requires:
         return plugin
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    if SpecifierSet(plugin.requires).contains(core, prereleases=True):
-        return plugin
+    try:
+        if SpecifierSet(plugin.requires).contains(core, prereleases=True):
+            return plugin
+    except InvalidSpecifier as cause:
+        return replace(plugin, error=broken(plugin, "requires what cannot be read", cause))
     error = PluginVersionError(
         f"{plugin.distribution} {plugin.version} requires smartcore {plugin.requires}, but"
         f" {core} is installed; run: pip install --upgrade {plugin.distribution} smartcore"
@@ -144,9 +153,9 @@ def load(plugin: Plugin, manager: pluggy.PluginManager, importer: Importer) -> P
     except Exception as cause:  # noqa: BLE001 -- foreign code at import: anything can come
         return replace(plugin, error=broken(plugin, "cannot be imported", cause))
     try:
+        _check_marks(module)
         manager.register(module, name=plugin.name)
         manager.check_pending()
-        _check_marks(module)
     except (pluggy.PluginValidationError, ValueError) as cause:
         if manager.has_plugin(plugin.name):
             manager.unregister(name=plugin.name)
@@ -164,6 +173,8 @@ def _check_marks(module: ModuleType) -> None:
     }
     for name, value in own.items():
         if name not in specs:
+            import difflib
+
             near = difflib.get_close_matches(name, specs, 1)
             raise ValueError(f"no hook is called {name}" + (f"; {near[0]}?" if near else ""))
         if not hasattr(value, f"{hooks.PROJECT}_impl"):

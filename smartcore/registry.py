@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 
 import pluggy
 
+from smartcore import config
 from smartcore.error import (
     PluginBrokenError,
     PluginConflictError,
+    PluginError,
     PluginMissingError,
+    SmartcoreError,
     UnsupportedError,
 )
 from smartcore.known import known_provider
@@ -85,8 +88,10 @@ class _Registrar:
     entries: list[Entry] = field(default_factory=list)
 
     def _append(self, entry: Entry) -> None:
-        if not entry.name or not entry.target:
+        if not isinstance(entry.name, str) or not entry.name or not entry.target:
             raise ValueError("a registration needs a name and a target")
+        if any(other.name == entry.name for other in self.entries):
+            raise ValueError(f"{entry.name!r} is registered twice")
         self.entries.append(entry)
 
 
@@ -169,8 +174,9 @@ class Registry:
     choose the plugins yourself.
 
     :param points: entry points to load; None finds those that are installed
-    :param disabled: names of plugins to leave out (``all`` for every one); None reads
-        ``SMARTCORE_DISABLE_PLUGINS``
+    :param disabled: names of plugins to leave out (``all`` for every one); None reads the setting
+        ``disable_plugins``
+    :raises ConfigError: that setting cannot be read
     """
 
     def __init__(
@@ -182,8 +188,7 @@ class Registry:
         if points is None:
             points = entry_points(group=GROUP)
         if disabled is None:
-            text = os.environ.get("SMARTCORE_DISABLE_PLUGINS", "")
-            disabled = [name.strip() for name in text.split(",") if name.strip()]
+            disabled = config.load().names("disable_plugins")
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
         self._entries: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
@@ -281,6 +286,16 @@ class Registry:
         found = self.plugin(plugin)
         return f"{found.distribution} {found.version}" if found.distribution else plugin
 
+    def registered(self, plugin: str) -> list[tuple[str, Entry]]:
+        """What one plugin registered, as (kind, entry), those in conflict with others included."""
+        return [
+            (kind, entry)
+            for kind, named in self._entries.items()
+            for entries in named.values()
+            for entry in entries
+            if entry.plugin == plugin
+        ]
+
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name.
 
@@ -309,8 +324,7 @@ class Registry:
         entry = self.entry(kind, name)
         key = (kind, name)
         if key not in self._objects:
-            loaded = self.load(entry.target, entry.plugin)
-            self._objects[key] = loaded() if isinstance(loaded, type) else loaded
+            self._objects[key] = self._make(entry)
         made = self._objects[key]
         if not isinstance(made, expected):
             raise PluginBrokenError(
@@ -319,17 +333,38 @@ class Registry:
             )
         return made
 
+    def _make(self, entry: Entry) -> object:
+        loaded = self.load(entry.target, entry.plugin)
+        if not isinstance(loaded, type):
+            return loaded
+        try:
+            return loaded()
+        except Exception as cause:
+            raise broken(self.plugin(entry.plugin), f"cannot make {entry.target}", cause) from cause
+
     def launcher(self, name: str) -> LauncherEntry:
-        """The launcher's entry; a composed one has its scheduler's targets filled in."""
-        entry = self.entry("launchers", name)
-        if not isinstance(entry, LauncherEntry):
-            raise UnsupportedError(f"{name!r} is no launcher")
+        """The launcher's entry; a composed one has its scheduler's targets filled in.
+
+        :raises PluginBrokenError: it is composed of a composed one
+        """
+        entry = self._launcher_entry(name)
         if not entry.scheduler:
             return entry
-        base = self.launcher(entry.scheduler)
+        base = self._launcher_entry(entry.scheduler)
+        if base.scheduler:
+            raise PluginBrokenError(
+                f"the launcher {name!r} of the plugin {entry.plugin!r} is composed of"
+                f" {base.name!r}, which is itself composed of {base.scheduler!r}; name a scheduler"
+            )
         return replace(
             entry, target=base.target, detect=base.detect, batch_settings=base.batch_settings
         )
+
+    def _launcher_entry(self, name: str) -> LauncherEntry:
+        entry = self.entry("launchers", name)
+        if not isinstance(entry, LauncherEntry):
+            raise UnsupportedError(f"{name!r} is no launcher")
+        return entry
 
     def make_launcher(self, name: str, context: LauncherContext) -> Launcher:
         """Make a launcher for one experiment."""
@@ -358,6 +393,17 @@ class Registry:
     def site(self, name: str) -> Site:
         """The site of that name."""
         return self._object("sites", name, Site)
+
+    def load_config(self, environment: Mapping[str, str] | None = None) -> config.Config:
+        """The settings that hold on this host, the defaults of its site's plugin included.
+
+        :param environment: variables; None takes those of this process
+        :raises ConfigError: see :func:`smartcore.config.load`
+        :raises PluginError: the plugin of a site is broken
+        """
+        sites = (self.site(name) for name in self.names("sites"))
+        defaults = config.site_defaults(sites, os.uname().nodename)
+        return config.load(environment, site=defaults)
 
     def check(self, name: str) -> Check:
         """The health check of that name."""
@@ -400,17 +446,29 @@ class Registry:
             try:
                 entry = self.launcher(name)
                 detection = self._detect(entry, environment)
-            except Exception as error:  # noqa: BLE001 -- foreign code: shown as its evidence
-                entry = LauncherEntry(name, "", "", auto=False)
+            except SmartcoreError as error:  # in conflict, or composed of what is not there
+                entry = LauncherEntry(name, self._makers(name), "", auto=False)
                 detection = Detection(Score.UNUSABLE, str(error))
             found.append(Finding(entry, detection))
-        return sorted(found, key=lambda finding: (-finding.detection.score, finding.entry.name))
+        return sorted(found, key=_preference)
+
+    def _makers(self, launcher: str) -> str:
+        return ", ".join(entry.plugin for entry in self._entries["launchers"].get(launcher, ()))
 
     def _detect(self, entry: LauncherEntry, environment: Mapping[str, str]) -> Detection:
         if not entry.detect:
             return Detection(Score.UNUSABLE, "offers no detection; name it to use it")
-        detector: Detector = self.load(entry.detect, entry.plugin)
-        return detector(environment)
+        try:
+            detector: Detector = self.load(entry.detect, entry.plugin)
+            detection = detector(environment)
+            if not isinstance(detection, Detection):
+                raise TypeError(f"it returned {detection!r}, not a Detection")
+        except PluginError as known:
+            return Detection(Score.UNUSABLE, str(known))
+        except Exception as cause:  # noqa: BLE001 -- foreign code: shown as its evidence
+            what = broken(self.plugin(entry.plugin), f"failed in {entry.detect}", cause)
+            return Detection(Score.UNUSABLE, str(what))
+        return detection
 
     def choose(self, findings: Sequence[Finding]) -> Finding | None:
         """The launcher that ``auto`` takes: the best score of those that may be chosen."""
@@ -421,6 +479,11 @@ class Registry:
 def _invoke(implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> None:
     # A hook may take fewer arguments than its specification has.
     implementation.function(**{name: arguments[name] for name in implementation.argnames})
+
+
+def _preference(finding: Finding) -> tuple[int, bool, str]:
+    # A composed launcher has its scheduler's score; the scheduler itself goes first.
+    return -finding.detection.score, bool(finding.entry.scheduler), finding.entry.name
 
 
 def _noun(kind: str) -> str:

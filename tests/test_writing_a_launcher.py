@@ -47,7 +47,7 @@ def run(site: Path, cwd: Path, *argv: str) -> str:
 
 def test_the_launcher_of_the_page_is_listed(site: Path, tmp_path: Path) -> None:
     table = run(site, tmp_path, "-m", "smartcore", "launchers", "list")
-    (row,) = [line for line in table.splitlines() if "detached" in line]
+    (row,) = [line for line in table.splitlines() if line.startswith("detached")]
     assert "smartcore-detached" in row
     assert "setsid" in row
 

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
 
-import psutil
 from smartcore.error import UnsupportedError
 from smartcore.spec import (
     Answer,
@@ -66,7 +65,7 @@ def _step(work: Work) -> Step:
 
 def usable_cores() -> int:
     """Cores that this process may use, which a batch system or `taskset` may have narrowed."""
-    return len(psutil.Process().cpu_affinity() or ()) or os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def detect(environment: Mapping[str, str], /) -> Detection:

@@ -1,0 +1,160 @@
+"""``smartcore launchers``: what can launch here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from smartcore.error import SmartcoreError
+
+from .output import Json, json_option, print_facts, print_json, print_table
+from .shell import Shell, complete_launchers, pass_shell
+
+if TYPE_CHECKING:
+    from smartcore.registry import Finding
+
+AUTO = "auto"
+
+
+class Choice(NamedTuple):
+    """The launcher that ``auto`` takes, empty if none; and why."""
+
+    name: str
+    why: str
+
+
+@click.group()
+def launchers() -> None:
+    """Show launchers, and which one launcher="auto" takes.
+
+    \b
+    Examples:
+      smartcore launchers list
+      smartcore launchers show local
+      smartcore launchers detect --json
+    """
+
+
+@launchers.command("list")
+@json_option
+@pass_shell
+def list_(shell: Shell, as_json: bool) -> None:
+    """List the installed launchers, the best for this host first.
+
+    A score of 100 means inside an allocation, 50 a server that answers, 10 a program on PATH, 1 a
+    fallback, 0 not usable here. The highest score wins.
+    """
+    findings = shell.registry.findings(os.environ)
+    try:
+        choice = choose(shell, findings)
+    except SmartcoreError as error:
+        choice = Choice("", str(error))
+    rows = [_row(shell, finding, choice) for finding in findings]
+    if as_json:
+        print_json({"launchers": rows, "auto": {"name": choice.name or None, "why": choice.why}})
+        return
+    if rows:
+        print_table(rows)
+        click.echo()
+    click.echo(f"auto takes {choice.name or 'none'}: {choice.why}")
+    _tell_of_broken(shell)
+
+
+def _row(shell: Shell, finding: Finding, choice: Choice) -> dict[str, Json]:
+    entry, detection = finding.entry, finding.detection
+    makers = [
+        plugin for plugin in shell.registry.plugins if plugin.name in entry.plugin.split(", ")
+    ]
+    return {
+        "name": entry.name,
+        "distribution": ", ".join(plugin.distribution for plugin in makers),
+        "version": ", ".join(plugin.version for plugin in makers),
+        "usable": detection.usable,
+        "score": int(detection.score),
+        "auto": entry.name == choice.name,
+        "evidence": detection.evidence,
+    }
+
+
+def _tell_of_broken(shell: Shell) -> None:
+    bad = [plugin.name for plugin in shell.registry.plugins if plugin.error is not None]
+    if bad:
+        click.echo(f"broken plugins: {', '.join(bad)}; see: smartcore plugins list", err=True)
+
+
+@launchers.command()
+@click.argument("name", shell_complete=complete_launchers)
+@json_option
+@pass_shell
+def show(shell: Shell, name: str, as_json: bool) -> None:
+    """Show one launcher: what it is made of, and what it finds here.
+
+    \b
+    Example:
+      smartcore launchers show local
+    """
+    registry = shell.registry
+    entry = registry.launcher(name.lower())
+    plugin = registry.plugin(entry.plugin)
+    (detection,) = (
+        finding.detection
+        for finding in registry.findings(os.environ)
+        if finding.entry.name == entry.name
+    )
+    facts: dict[str, Json] = {
+        "name": entry.name,
+        "summary": entry.summary,
+        "plugin": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "made by": entry.target,
+        "scheduler": entry.scheduler or None,
+        "run commands": list(entry.run_commands),
+        "batch settings": entry.batch_settings or None,
+        "auto may take it": entry.auto,
+        "usable here": detection.usable,
+        "score": int(detection.score),
+        "evidence": detection.evidence,
+        "workload manager": detection.version or None,
+    }
+    (print_json if as_json else print_facts)(facts)
+
+
+@launchers.command()
+@json_option
+@pass_shell
+def detect(shell: Shell, as_json: bool) -> None:
+    """Print the launcher that launcher="auto" takes here; exit code 1 if there is none.
+
+    \b
+    Example:
+      launcher=$(smartcore launchers detect)
+    """
+    choice = choose(shell, shell.registry.findings(os.environ))
+    if as_json:
+        print_json({"name": choice.name or None, "why": choice.why})
+    elif choice.name:
+        click.echo(choice.name)
+    else:
+        click.echo(f"smartcore: error: {choice.why}; see: smartcore launchers list", err=True)
+    if not choice.name:
+        raise click.exceptions.Exit(1)
+
+
+def choose(shell: Shell, findings: Sequence[Finding]) -> Choice:
+    """The launcher that ``Experiment(launcher="auto")`` takes here.
+
+    :raises SmartcoreError: the setting names one that cannot be used
+    """
+    name = shell.config.text("launcher").lower()
+    if name not in {"", AUTO}:
+        shell.registry.launcher(name)
+        return Choice(name, f"the setting launcher says so ({shell.config.origin('launcher')})")
+    chosen = shell.registry.choose(findings)
+    if chosen is None:
+        return Choice("", "no installed launcher is usable here")
+    evidence, score = chosen.detection.evidence, int(chosen.detection.score)
+    return Choice(chosen.entry.name, f"{evidence} (score {score})")

@@ -1,0 +1,253 @@
+"""Checks that smartcore can work on this host: what ``smartcore doctor`` shows."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import smartcore
+from smartcore import config
+from smartcore.error import ConfigError, DatabaseError, SmartcoreError, UnsupportedError
+from smartcore.launch.process import require_pidfd
+from smartcore.loader import Plugin, core_version
+from smartcore.registry import Registry
+from smartcore.spec import CheckResult, Server, Verdict
+from smartcore.spec.addresses import free_ports
+
+LEAST_PYTHON: Final = (3, 11)
+# Each running process takes a descriptor, each shard and each client of a database some more.
+LEAST_OPEN_FILES: Final = 1024
+LEAST_PROCESSES: Final = 1024
+# unix(7): 108 bytes with the final zero; what a socket's own name below the directory may take.
+SOCKET_PATH: Final = 107
+SOCKET_NAME: Final = 40
+# A clustered server opens a second port at this distance.
+BUS_OFFSET: Final = 10000
+LOOPBACK: Final = "127.0.0.1"
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """What one database back end found on this host: a server, or the reason why not."""
+
+    name: str
+    distribution: str
+    server: Server | None = None
+    error: str = ""
+
+
+def examine(registry: Registry, environment: Environment) -> list[CheckResult]:
+    """Run all checks, those that plugins register included; nothing is raised."""
+    settings, results = _settings(registry, environment)
+    return [
+        _python(),
+        _core(),
+        *(_plugin(plugin) for plugin in registry.plugins),
+        *results,
+        _launcher(registry, settings, environment),
+        *_databases(registry, settings, environment),
+        _ports(),
+        _limit("open files", resource.RLIMIT_NOFILE, LEAST_OPEN_FILES, "ulimit -n"),
+        _limit("processes", resource.RLIMIT_NPROC, LEAST_PROCESSES, "ulimit -u"),
+        _pidfd(),
+        _working_directory(),
+        *_runtime_directory(settings),
+        *_plugins_checks(registry, environment),
+    ]
+
+
+def _ok(name: str, detail: str) -> CheckResult:
+    return CheckResult(name, Verdict.OK, detail)
+
+
+def _warning(name: str, detail: str, advice: str) -> CheckResult:
+    return CheckResult(name, Verdict.WARNING, detail, advice)
+
+
+def _failure(name: str, detail: str, advice: str) -> CheckResult:
+    return CheckResult(name, Verdict.FAILURE, detail, advice)
+
+
+def _python() -> CheckResult:
+    detail = f"{platform.python_version()}, {sys.executable}"
+    if sys.version_info < LEAST_PYTHON:
+        least = ".".join(map(str, LEAST_PYTHON))
+        return _failure("Python", detail, f"use Python {least} or newer")
+    return _ok("Python", detail)
+
+
+def _core() -> CheckResult:
+    installed, imported = core_version(), smartcore.__version__
+    place = Path(smartcore.__file__).parent
+    if installed != imported:
+        return _warning(
+            "smartcore",
+            f"{imported} in {place}, but its metadata say {installed}",
+            "install smartcore again: plugins are matched with the metadata",
+        )
+    return _ok("smartcore", f"{imported}, {place}")
+
+
+def _plugin(plugin: Plugin) -> CheckResult:
+    name = f"plugin {plugin.name}"
+    if plugin.disabled:
+        return _warning(name, "disabled", "see disable_plugins in: smartcore info")
+    if plugin.error is not None:
+        advice = f"repair or uninstall {plugin.distribution or plugin.module}"
+        return _failure(name, str(plugin.error), advice)
+    return _ok(name, f"{plugin.distribution} {plugin.version}")
+
+
+def _settings(
+    registry: Registry, environment: Environment
+) -> tuple[config.Config, list[CheckResult]]:
+    results = [
+        _warning("settings", f"{name} is no variable of smartcore", f"is {meant} meant?")
+        for name, meant in config.misspelt_variables(environment).items()
+    ]
+    try:
+        settings = registry.load_config(environment)
+    except SmartcoreError as error:
+        advice = "correct it; docs/configuration.md lists the settings"
+        results.insert(0, _failure("settings", str(error), advice))
+        return config.Config(environment, (), {}), results
+    files = ", ".join(map(str, settings.files)) or "no files"
+    return settings, [_ok("settings", f"{files} and the environment"), *results]
+
+
+def _launcher(registry: Registry, settings: config.Config, environment: Environment) -> CheckResult:
+    name = settings.text("launcher")
+    if name:
+        try:
+            registry.launcher(name.lower())
+        except SmartcoreError as error:
+            return _failure("launcher", str(error), "correct the setting launcher")
+        return _ok("launcher", f"auto takes {name}: {settings.origin('launcher')}")
+    chosen = registry.choose(registry.findings(environment))
+    if chosen is None:
+        return _failure("launcher", "none is usable here", "see: smartcore launchers list")
+    return _ok("launcher", f"auto takes {chosen.entry.name}: {chosen.detection.evidence}")
+
+
+def servers(registry: Registry, environment: Environment) -> list[FoundServer]:
+    """Ask every database back end for its server on this host."""
+    return [_server(registry, name, environment) for name in registry.names("databases")]
+
+
+def _server(registry: Registry, name: str, environment: Environment) -> FoundServer:
+    try:
+        distribution = registry.plugin(registry.entry("databases", name).plugin).distribution
+    except SmartcoreError as error:
+        return FoundServer(name, "", error=str(error))
+    try:
+        return FoundServer(name, distribution, registry.database(name).find(environment))
+    except SmartcoreError as error:
+        return FoundServer(name, distribution, error=str(error))
+    except Exception as error:  # noqa: BLE001 -- foreign code: the others are to be shown
+        return FoundServer(name, distribution, error=f"{type(error).__name__}: {error}")
+
+
+def _databases(
+    registry: Registry, settings: config.Config, environment: Environment
+) -> list[CheckResult]:
+    found = servers(registry, environment)
+    wanted = settings.text("database.backend")
+    results = [
+        _ok(f"database {one.name}", f"{one.server.version}, {one.server.executable}")
+        for one in found
+        if one.server is not None
+    ]
+    error = next((one.error for one in found if one.name == wanted), "")
+    if wanted not in [one.name for one in found]:
+        try:
+            registry.entry("databases", wanted)
+        except SmartcoreError as missing:
+            error = str(missing)
+    if error:
+        advice = "only needed for databases; see: smartcore databases list"
+        results.append(_warning(f"database {wanted}", error, advice))
+    return results
+
+
+def _ports() -> CheckResult:
+    try:
+        (port,) = free_ports([LOOPBACK], offsets=(0, BUS_OFFSET))
+    except DatabaseError as error:
+        return _failure("ports", str(error), "end servers that are not needed")
+    return _ok("ports", f"{port} and {port + BUS_OFFSET} are free on {LOOPBACK}")
+
+
+def _limit(name: str, which: int, least: int, command: str) -> CheckResult:
+    soft, hard = resource.getrlimit(which)
+    detail = f"{_number(soft)} (at most {_number(hard)})"
+    if soft == resource.RLIM_INFINITY or soft >= least:
+        return _ok(name, detail)
+    return _warning(name, detail, f"many models at once need more: {command} {least}")
+
+
+def _number(limit: int) -> str:
+    return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
+
+
+def _pidfd() -> CheckResult:
+    try:
+        require_pidfd()
+    except UnsupportedError as error:
+        return _failure("kernel", str(error), "launch from a host with Linux 5.3 or newer")
+    return _ok("kernel", f"{platform.system()} {platform.release()} has pidfd_open")
+
+
+def _working_directory() -> CheckResult:
+    try:
+        path = Path.cwd()
+        # A trial: permission bits say little on network file systems.
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        advice = "experiments are made here unless exp_path says otherwise"
+        return _warning("working directory", f"cannot be written: {error.strerror}", advice)
+    return _ok("working directory", f"{path} can be written")
+
+
+def _runtime_directory(settings: config.Config) -> list[CheckResult]:
+    name = "runtime directory"
+    try:
+        path = config.runtime_directory(settings)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except ConfigError as error:
+        return [_failure(name, str(error), "it holds the sockets of databases")]
+    except OSError as error:
+        return [_failure(name, f"cannot be written: {error.strerror}", "set SMARTCORE_RUNTIME_DIR")]
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH - SOCKET_NAME:
+        advice = "set SMARTCORE_RUNTIME_DIR to a shorter one"
+        return [_warning(name, f"{path} is too long for sockets ({length} bytes)", advice)]
+    return [_ok(name, str(path))]
+
+
+def _plugins_checks(registry: Registry, environment: Environment) -> list[CheckResult]:
+    results = []
+    for name in registry.names("checks"):
+        try:
+            found = registry.check(name)(environment)
+            found = [found] if isinstance(found, CheckResult) else list(found)
+            if not all(isinstance(one, CheckResult) for one in found):
+                raise TypeError("it returned something that is no CheckResult")
+        except SmartcoreError as error:
+            found = [_failure(name, str(error), "see: smartcore plugins check")]
+        except Exception as error:  # noqa: BLE001 -- foreign code: the others are to be shown
+            plugin = registry.entry("checks", name).plugin
+            detail = f"the plugin {plugin!r} failed: {type(error).__name__}: {error}"
+            found = [_failure(name, detail, f"repair or disable the plugin {plugin}")]
+        results += found
+    return results

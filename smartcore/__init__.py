@@ -13,12 +13,12 @@
 from __future__ import annotations
 
 from smartcore import lazy
+from smartcore.version import __version__
 
 TYPE_CHECKING = False  # `typing` itself is not needed to run
 if TYPE_CHECKING:
     from smartcore.experiment import Experiment
 
-__version__ = "0.1.0"
 __all__ = ["Experiment", "__version__"]
 
 lazy.install()

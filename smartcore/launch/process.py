@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class _Process:
     pidfd: int
     popen: subprocess.Popen[bytes] | None = None
     stopping: bool = False
+    begun: float = field(default_factory=time.monotonic)
 
 
 class LocalProcesses:
@@ -202,6 +203,9 @@ class LocalProcesses:
         with self._lock:
             del self._processes[process.id]
             status = _verdict(returncode, process.stopping, self._host)
+            if process.popen is not None:
+                elapsed = timedelta(seconds=time.monotonic() - process.begun)
+                status = replace(status, elapsed=elapsed)
             self._ended[process.id] = status
         os.close(fd)
         if self._sink is not None:

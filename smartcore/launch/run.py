@@ -47,6 +47,8 @@ class Run:
 
     def seconds(self, now: float | None = None) -> float | None:
         """How long it has run, or ran; None if it never started."""
+        if self.status.elapsed is not None:
+            return self.status.elapsed.total_seconds()
         if self.started is None:
             return None
         end = self.ended if self.ended is not None else (now or time.monotonic())

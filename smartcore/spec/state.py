@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
@@ -79,6 +79,7 @@ class Status:
     :param source: whose word this is
     :param seen: when it was observed
     :param host: where the job ran, if known
+    :param elapsed: how long it ran, if the source knows
     """
 
     state: State
@@ -88,6 +89,7 @@ class Status:
     source: Source = Source.LAUNCHER
     seen: datetime = field(default_factory=now)
     host: str = ""
+    elapsed: timedelta | None = None
 
     @property
     def is_terminal(self) -> bool:

@@ -4,7 +4,6 @@ read.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +26,8 @@ SITE_FILE: Final = Path("/etc/smartcore") / FILE_NAME
 PREFIX: Final = "SMARTCORE_"
 DEFAULT: Final = "default"
 SITE: Final = "site"
+
+GREATEST: Final = 10**9  # of numbers: about thirty years in seconds
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -67,6 +68,8 @@ class Setting:
         """What it may be, for people."""
         if self.choices:
             return f"one of: {', '.join(self.choices)}"
+        if self.kind is Kind.NUMBER:
+            return f"a number from {self.minimum or 0:g} to {GREATEST}"
         least = "" if self.minimum is None else f", at least {self.minimum:g}"
         return self.kind.value + least
 
@@ -310,6 +313,8 @@ def _checked(given: Mapping[str, object], origin: str, place: str) -> dict[str, 
 
 
 def _nearest(key: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key, _BY_KEY, 1)
     return f"is {near[0]} meant?" if near else f"there are: {', '.join(_BY_KEY)}"
 
@@ -331,7 +336,7 @@ def _from_text(setting: Setting, text: str) -> Value:
 def _from_file(setting: Setting, value: object, place: str) -> Value:
     try:
         return _limited(setting, _convert(setting.kind, value))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(f"{place}: {setting.key} is {value!r}; give {setting.allowed}") from None
 
 
@@ -373,7 +378,7 @@ def _limited(setting: Setting, value: Value) -> Value:
         value = value.lower()
     if setting.choices and value not in setting.choices:
         raise ValueError(value)
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not value <= GREATEST:  # nor not-a-number
         raise ValueError(value)
     if setting.minimum is not None and isinstance(value, int | float) and value < setting.minimum:
         raise ValueError(value)
@@ -396,6 +401,8 @@ def site_defaults(sites: Iterable[Site], host: str) -> dict[str, object]:
 def misspelt_variables(environment: Environment) -> dict[str, str]:
     """Variables that look like one of ours and are none, with the one that is meant."""
     known = [*(setting.variable for setting in SETTINGS), *OTHER_VARIABLES]
+    import difflib
+
     found = {}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known and not name.startswith(f"{known[-1]}_"):

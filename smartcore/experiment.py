@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from smartcore import config, log
-from smartcore.database import Orchestrator, reconnect
+from smartcore.database import Orchestrator
 from smartcore.entity import DBNode, Ensemble, Entity, EntitySequence, Model
 from smartcore.entity.entity import check_name
 from smartcore.error import (
@@ -21,18 +21,18 @@ from smartcore.error import (
     PathNotFoundError,
     UnsupportedError,
 )
-from smartcore.generate import generate
 from smartcore.launch.check import Startable, startable
 from smartcore.launch.run import Run
-from smartcore.preview import Format, Verbosity, preview_of, render, write
 from smartcore.registry import Registry, default_registry
 from smartcore.session import Session, names_of
 from smartcore.settings import BatchSettings, Container, RunSettings
-from smartcore.settings.settings import create_batch_settings, create_run_settings
 from smartcore.spec import State, Status
 from smartcore.status import SmartcoreStatus, from_state
-from smartcore.summary import SummaryRow, summary_table
 from smartcore.telemetry import ExperimentTelemetryConfiguration
+
+# Imported where they are used: `from smartcore import Experiment` stays quick.
+if TYPE_CHECKING:
+    from smartcore.preview import Format, Verbosity
 
 logger = log.get_logger(__name__)
 
@@ -126,6 +126,8 @@ class Experiment:
         :param container: the container to run it in
         :raises PathNotFoundError: there is no such executable
         """
+        from smartcore.settings.settings import create_run_settings
+
         return create_run_settings(
             self.launcher,
             exe,
@@ -153,6 +155,8 @@ class Experiment:
         :param time: limit as ``HH:MM:SS``
         :raises UnsupportedError: the launcher has no batch jobs
         """
+        from smartcore.settings.settings import create_batch_settings
+
         return create_batch_settings(
             self.launcher,
             nodes=nodes,
@@ -294,6 +298,8 @@ class Experiment:
         :raises PathExistsError: a directory is there and ``overwrite`` is not set
         :raises ParameterWriterError: a tagged file cannot be filled; names file and line
         """
+        from smartcore.generate import generate
+
         entities = startable(args)
         for run in self._session.runs_of(entities):
             if run.active:
@@ -313,8 +319,8 @@ class Experiment:
     def preview(
         self,
         *args: Entity | EntitySequence[Entity],
-        verbosity_level: Verbosity | str = Verbosity.INFO,
-        output_format: Format | str = Format.PLAINTEXT,
+        verbosity_level: Verbosity | str = "info",
+        output_format: Format | str = "plain_text",
         output_filename: str | None = None,
     ) -> None:
         """Show what would be launched, without launching it.
@@ -324,6 +330,8 @@ class Experiment:
         :param output_filename: file to write to instead of standard output; one that is there is
             not overwritten, a number is added
         """
+        from smartcore.preview import preview_of, render, write
+
         entities = startable(args)
         running = list(self._session.databases.values())
         preview = preview_of(
@@ -476,6 +484,8 @@ class Experiment:
 
         :param style: a table format of the package tabulate
         """
+        from smartcore.summary import SummaryRow, summary_table
+
         now = time.monotonic()
         return summary_table(
             (
@@ -500,6 +510,8 @@ class Experiment:
         :raises PathNotFoundError: there is no such file
         :raises DatabaseError: the database does not run any more, or is not ours
         """
+        from smartcore.database.checkpoint import reconnect
+
         database, jobs = reconnect(checkpoint, self._registry)
         self._session.follow(database, jobs)
         return database

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -18,6 +18,9 @@ from smartcore.error import (
 )
 from smartcore.spec import hooks
 from smartcore.version import __version__
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "smartcore"
 ALL_PLUGINS = "all"
@@ -60,6 +63,8 @@ class Plugin:
 
 def core_version() -> str:
     """Version of the installed core; of the imported one if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("smartcore")
     except PackageNotFoundError:

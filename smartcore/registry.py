@@ -7,8 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -39,6 +38,9 @@ from smartcore.spec import (
     hooks,
 )
 from smartcore.spec.settings import BatchSettings, RunSettings
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -186,6 +188,8 @@ class Registry:
         disabled: Collection[str] | None = None,
     ) -> None:
         if points is None:
+            from importlib.metadata import entry_points
+
             points = entry_points(group=GROUP)
         if disabled is None:
             disabled = config.load().names("disable_plugins")

@@ -10,13 +10,12 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smartcore.config import Config, runtime_directory
 from smartcore.database import (
     Orchestrator,
     client_environment,
-    planned_shards,
-    start_database,
 )
 from smartcore.entity import Model
 from smartcore.error import DatabaseError, StepFailedError
@@ -27,10 +26,13 @@ from smartcore.launch.process import LocalProcesses, ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
-from smartcore.progress import Counts, make_progress
 from smartcore.registry import Registry
 from smartcore.spec import JobId, LauncherContext, State, Step
 from smartcore.telemetry import TelemetryWriter
+
+# Imported where they are used: `from smartcore import Experiment` stays quick.
+if TYPE_CHECKING:
+    from smartcore.progress import Counts
 
 log = get_logger(__name__)
 
@@ -145,6 +147,8 @@ class Session:
         self.engine.submit(runs)
 
     def _start_database(self, database: Orchestrator) -> None:
+        from smartcore.database import start_database
+
         backend = self.registry.database(database.backend)
         runner = _ShardRunner(self)
         ensure_directory(Path(database.path))
@@ -173,6 +177,8 @@ class Session:
 
     def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
         """The steps that a start of these would run, by name; shards without their secrets."""
+        from smartcore.database import planned_shards
+
         steps = {model.name: self.step(model) for model in models_of(entities)}
         for database in databases_of(entities):
             for step in planned_shards(database, self.registry.database(database.backend)):
@@ -224,6 +230,8 @@ class Session:
             self.engine.wait(runs, timeout, tick=tick, interval=interval)
 
     def _show(self, runs: Sequence[Run]) -> None:
+        from smartcore.progress import make_progress
+
         progress = make_progress(self.config.text("progress"), len(runs))
         if progress is None:
             self.wait(runs)
@@ -380,6 +388,8 @@ def names_of(entity: Startable) -> list[str]:
 
 
 def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:
+    from smartcore.progress import Counts
+
     states = [run.status.state for run in runs]
     counts = Counts(
         queued=states.count(State.QUEUED),

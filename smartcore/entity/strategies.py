@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from math import prod
+from typing import TYPE_CHECKING
 
 from smartcore.error import InputError, UserStrategyError
 
 from .params import scalar_text
+
+if TYPE_CHECKING:
+    import random
 
 Strategy = Callable[[list[str], list[list[str]], int], Sequence[Mapping[str, object]]]
 """A strategy gets the parameters' names, for each the list of its values, and the number of models
@@ -72,6 +75,8 @@ def random_permutations(
             f"strategy 'random' cannot draw n_models={n_models} different combinations out of"
             f" {total}; ask for fewer, give more values, or use replicas"
         )
+    import random
+
     generator = random.Random(seed)
     return [
         dict(zip(param_names, _combination(param_values, index), strict=True))

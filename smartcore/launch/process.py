@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smartcore.error import LauncherError, UnsupportedError
 from smartcore.launch import proc
@@ -30,6 +29,9 @@ from smartcore.spec import (
     Status,
     Step,
 )
+
+if TYPE_CHECKING:
+    import subprocess
 
 log = get_logger(__name__)
 
@@ -69,7 +71,7 @@ class LocalProcesses:
         self._by_fd: dict[int, _Process] = {}
         self._ended: dict[JobId, Status] = {}
         self._sink: EventSink | None = None
-        self._host = socket.gethostname()
+        self._host = os.uname().nodename
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
@@ -259,6 +261,8 @@ def write_files(command: Command) -> None:
 
 
 def _spawn(step: Step, env: Mapping[str, str], null: int) -> subprocess.Popen[bytes]:
+    import subprocess
+
     if step.command.files:
         write_files(step.command)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Result, directories, experiment, interleaved, seconds
@@ -25,7 +26,7 @@ LAST_WORDS = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); o
 def results() -> Iterator[Result]:
     """Launch rates, latency of ends, status and stop."""
     for count in (10, 100, 500):
-        ours, floor = interleaved(lambda n=count: launch(n), lambda n=count: popen(n), 5)
+        ours, floor = interleaved(partial(launch, count), partial(popen, count), 5)
         yield Result(
             f"start(block=True) of {count} x true", ours, floor, 2.0, f"{count} Popen + wait"
         )

@@ -24,9 +24,10 @@ def initial_field(size: int) -> np.ndarray:
 
 def step(field: np.ndarray, number: float) -> np.ndarray:
     """One time step; ``number`` is D dt / dx2. The edge cells see themselves: no flux."""
-    padded = np.pad(field, 1, mode="edge")
+    padded: np.ndarray = np.pad(field, 1, mode="edge")
     neighbours = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    return field + number * (neighbours - 4.0 * field)
+    new: np.ndarray = field + number * (neighbours - 4.0 * field)
+    return new
 
 
 def main() -> None:

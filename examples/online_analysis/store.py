@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 import redis
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import RedisCluster
 
 # All frames are announced in this one stream; the fields themselves stand under their own keys.
 ANNOUNCEMENTS = "frames"
@@ -93,13 +93,11 @@ class Store:
 
 def connect() -> Any:
     """Connect to the database that the launcher announced in the environment."""
-    addresses = [address.rsplit(":", 1) for address in os.environ["SSDB"].split(",")]
+    address = os.environ["SSDB"].split(",")[0]
     auth = json.loads(Path(os.environ["SMARTCORE_DB_AUTH"]).read_text())
-    if os.environ.get("SR_DB_TYPE") == "Clustered":
-        nodes = [ClusterNode(host, int(port)) for host, port in addresses]
-        return RedisCluster(startup_nodes=nodes, **auth)
-    host, port = addresses[0]
-    return redis.Redis(host, int(port), **auth)
+    clustered = os.environ.get("SR_DB_TYPE") == "Clustered"
+    client = RedisCluster if clustered else redis.Redis
+    return client.from_url(f"redis://{address}", **auth)
 
 
 def sources() -> list[str]:

@@ -84,8 +84,8 @@ def before_start(
         _batch(entity, registry, launcher)
     for model in models:
         _model(model, registry)
-    for entity in [*models, *databases]:
-        creatable(Path(entity.path))
+    for path in [*(model.path for model in models), *(db.path for db in databases)]:
+        creatable(Path(path))
 
 
 def shard_names(*databases: Orchestrator) -> list[str]:
@@ -132,7 +132,7 @@ def _batch(entity: Startable, registry: Registry, launcher: str) -> None:
 
 
 def _model(model: Model, registry: Registry) -> None:
-    stored = [item.name for item in (*model.db_models, *model.db_scripts)]
+    stored = [item.name for item in model.db_objects]
     if stored:
         raise UnsupportedError(
             f"{model.name!r} has ML models or scripts attached ({', '.join(stored[:5])}), and this"

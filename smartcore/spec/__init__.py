@@ -7,9 +7,9 @@ written for.
 """
 
 from .batch_settings import BatchSettings
-from .colocation import Colocation, ColocationRequest, Ready, Sidecar
+from .colocation import Colocation, ColocationRequest, Sidecar
 from .container import Container, Singularity
-from .database import Credentials, DatabaseBackend, Server, ShardAddress, ShardPlan
+from .database import Credentials, DatabaseBackend, Ready, Server, ShardAddress, ShardPlan
 from .hooks import (
     LauncherRegistrar,
     RunCommandRegistrar,

@@ -5,31 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
-from .database import Credentials, ShardAddress
+from .database import Credentials, Ready, ShardAddress
 from .work import Command
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """How to see that a sidecar serves: connect, send, and compare the first bytes of the answer.
-
-    :param host: TCP host, empty for a unix socket
-    :param port: TCP port, 0 for a unix socket
-    :param socket: absolute path of a unix socket
-    :param send: bytes to send after connecting; may hold a password
-    :param expect: bytes with which the answer must begin
-    :param timeout: how long it may take until it serves
-    """
-
-    host: str = ""
-    port: int = 0
-    socket: str = ""
-    send: bytes = field(default=b"", repr=False)
-    expect: bytes = b""
-    timeout: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

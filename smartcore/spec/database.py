@@ -43,7 +43,7 @@ class Credentials:
     """
 
     admin: str
-    admin_password: str = field(repr=False)
+    admin_password: str = field(default="", repr=False)
     user: str = "default"
     password: str = field(default="", repr=False)
     open: bool = False
@@ -94,6 +94,26 @@ class ShardPlan:
         return len(self.peers) > 1
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """How to see that a server serves: connect, send, and compare the first bytes of the answer.
+
+    :param host: TCP host, empty for a unix socket
+    :param port: TCP port, 0 for a unix socket
+    :param socket: absolute path of a unix socket
+    :param send: bytes to send after connecting; may hold a password
+    :param expect: bytes with which the answer must begin
+    :param timeout: how long it may take until it serves
+    """
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+    send: bytes = field(default=b"", repr=False)
+    expect: bytes = b""
+    timeout: timedelta = timedelta(seconds=30)
+
+
 class DatabaseBackend(ABC):
     """Finds, configures and talks to one kind of server. Processes are started by a launcher, not
     here.
@@ -121,6 +141,12 @@ class DatabaseBackend(ABC):
         meanwhile.
 
         :raises DatabaseError: something answers that is not ours
+        """
+
+    @abstractmethod
+    def readiness(self, shard: ShardPlan, /) -> Ready:
+        """What to send to a standalone shard, and what it answers when it serves: for who must see
+        it on another node, without this class.
         """
 
     @abstractmethod

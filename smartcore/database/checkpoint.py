@@ -1,0 +1,193 @@
+"""The file by which another driver finds a running database. Nothing in it is secret: it names the
+files that are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from smartcore.error import DatabaseError, DatabaseFileError, PathNotFoundError
+from smartcore.registry import Registry
+from smartcore.spec import Command, Credentials, Server, ShardAddress, ShardPlan, Step, Tag
+
+from .credentials import read_secret
+from .live import LiveDatabase
+from .orchestrator import Orchestrator
+
+VERSION = 1
+_ASK_TIMEOUT = timedelta(seconds=2)
+
+
+def checkpoint_text(live: LiveDatabase, host: str) -> str:
+    """What the file holds; see :func:`read_checkpoint` for the way back."""
+    content = {
+        "version": VERSION,
+        "identifier": live.identifier,
+        "backend": live.backend,
+        "host": host,
+        "open": live.credentials.open,
+        "auth_file": live.auth_file.name,
+        "admin_file": live.admin_file.name,
+        "server": {
+            "executable": live.server.executable,
+            "version": live.server.version,
+            "source": live.server.source,
+        },
+        "environment": dict(live.environment),
+        "shards": [
+            {
+                "name": shard.name,
+                "host": shard.address.host,
+                "port": shard.address.port,
+                "socket": shard.address.socket,
+                "job": live.jobs.get(shard.name, ""),
+                "tag": step.tag,
+                "argv": list(step.command.argv),
+            }
+            for shard, step in zip(live.shards, live.steps, strict=True)
+        ],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write_checkpoint(live: LiveDatabase, path: Path) -> None:
+    """Write the file, whole or not at all.
+
+    :raises DatabaseFileError: it cannot be written
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(checkpoint_text(live, socket.gethostname()), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise DatabaseFileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_checkpoint(path: Path) -> LiveDatabase:
+    """What the file says of a database; whether it still runs is not asked.
+
+    :raises PathNotFoundError: there is no such file
+    :raises DatabaseFileError: it is torn, of a newer version, or not of this kind; or the files
+        with the passwords cannot be read
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PathNotFoundError(
+            f"no checkpoint {path}; give the checkpoint_file of a database that was started"
+        ) from None
+    except OSError as error:
+        raise DatabaseFileError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DatabaseFileError(
+            f"{path} is torn or no checkpoint ({error}); start the database anew"
+        ) from None
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise DatabaseFileError(
+            f"{path} was written by a newer smartcore (format {version}, this one reads"
+            f" {VERSION}); upgrade smartcore to reconnect"
+        )
+    try:
+        return _live(content, path.parent)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise DatabaseFileError(
+            f"{path} lacks something that a checkpoint has ({error!r}); start the database anew"
+        ) from None
+
+
+def _live(content: Mapping[str, object], directory: Path) -> LiveDatabase:
+    texts = {key: str(content[key]) for key in ("identifier", "backend", "auth_file", "admin_file")}
+    auth, admin = directory / texts["auth_file"], directory / texts["admin_file"]
+    user, password = read_secret(auth)
+    admin_name, admin_password = read_secret(admin)
+    opened = bool(content["open"])
+    credentials = Credentials(admin_name, admin_password, user, password, opened)
+    shards = [_mapping(item) for item in _list(content["shards"])]
+    server = _mapping(content["server"])
+    environment = _mapping(content.get("environment", {}))
+    peers = tuple(
+        ShardAddress(str(item["host"]), int(str(item["port"])), str(item["socket"]))
+        for item in shards
+    )
+    if not peers:
+        raise ValueError("no shards")
+    return LiveDatabase(
+        identifier=texts["identifier"],
+        backend=texts["backend"],
+        server=Server(*(str(server[key]) for key in ("executable", "version", "source"))),
+        shards=tuple(
+            ShardPlan(str(item["name"]), directory, peers[index], peers, index, credentials)
+            for index, item in enumerate(shards)
+        ),
+        steps=tuple(_step(item, directory) for item in shards),
+        auth_file=auth,
+        admin_file=admin,
+        jobs={str(item["name"]): str(item["job"]) for item in shards if item["job"]},
+        environment={key: str(value) for key, value in environment.items()},
+    )
+
+
+def _step(item: Mapping[str, object], directory: Path) -> Step:
+    name = str(item["name"])
+    return Step(
+        name=name,
+        tag=Tag(str(item["tag"])),
+        command=Command(tuple(str(word) for word in _list(item["argv"]))),
+        cwd=directory,
+        stdout=directory / f"{name}.out",
+        stderr=directory / f"{name}.err",
+    )
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no object")
+    return value
+
+
+def reconnect(
+    checkpoint: str | os.PathLike[str], registry: Registry
+) -> tuple[Orchestrator, dict[str, str]]:
+    """Take up a running database that another process started.
+
+    :returns: its handle, and the launcher's id of each shard's step by the shard's name
+    :raises PathNotFoundError: there is no such file
+    :raises DatabaseFileError: it cannot be read
+    :raises DatabaseError: the database does not run any more, or the servers there are others
+    """
+    path = Path(checkpoint).expanduser().absolute()
+    live = read_checkpoint(path)
+    backend = registry.database(live.backend)
+    if not backend.ready(live.shards, _ASK_TIMEOUT):
+        raise DatabaseError(
+            f"the database {live.identifier!r} of {path} does not answer at"
+            f" {', '.join(live.addresses)}{_elsewhere(path)}; start it anew"
+        )
+    database = Orchestrator(
+        path=path.parent,
+        port=live.shards[0].address.port,
+        db_nodes=len(live.shards),
+        db_identifier=live.identifier,
+        allow_unauthenticated=live.credentials.open,
+        backend=live.backend,
+    )
+    database.bind(live, backend)
+    return database, dict(live.jobs)
+
+
+def _elsewhere(path: Path) -> str:
+    host = json.loads(path.read_text(encoding="utf-8")).get("host")
+    here = socket.gethostname()
+    return "" if host == here else f" (it was started from {host}, and this is {here})"

@@ -1,0 +1,79 @@
+"""What is known of a database that runs, and how models find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from smartcore.servertype import CLUSTERED, STANDALONE
+from smartcore.spec import Credentials, Server, ShardPlan, Step
+
+DEFAULT_IDENTIFIER = "orchestrator"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDatabase:
+    """A database that runs.
+
+    :param identifier: its ``db_identifier``
+    :param backend: registered name of its kind of server
+    :param server: the program
+    :param shards: what was started, in order
+    :param steps: how each shard was started
+    :param jobs: the launcher's id of each shard's step, by the shard's name
+    :param auth_file: holds the models' user and password
+    :param admin_file: holds smartcore's own
+    :param environment: further variables for models
+    """
+
+    identifier: str
+    backend: str
+    server: Server
+    shards: tuple[ShardPlan, ...]
+    steps: tuple[Step, ...]
+    auth_file: Path
+    admin_file: Path
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who may do what with it."""
+        return self.shards[0].credentials
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where its shards listen, as clients read it."""
+        return [str(shard.address) for shard in self.shards]
+
+
+def variable(name: str, identifier: str) -> str:
+    """The name of a variable for one database: the default one has no suffix."""
+    return name if identifier in {"", DEFAULT_IDENTIFIER} else f"{name}_{identifier}"
+
+
+def database_environment(
+    identifier: str, addresses: Iterable[str], auth_file: Path, *, clustered: bool
+) -> dict[str, str]:
+    """The variables by which a client finds one database.
+
+    ``SSDB`` and ``SR_DB_TYPE`` are those of SmartRedis; ``SMARTCORE_DB_AUTH`` names the file with
+    user and password.
+    """
+    return {
+        variable("SSDB", identifier): ",".join(addresses),
+        variable("SR_DB_TYPE", identifier): CLUSTERED if clustered else STANDALONE,
+        variable("SMARTCORE_DB_AUTH", identifier): str(auth_file),
+    }
+
+
+def client_environment(databases: Iterable[LiveDatabase]) -> dict[str, str]:
+    """The variables by which models find all these databases; no secrets."""
+    env: dict[str, str] = {}
+    for live in databases:
+        env |= live.environment
+        env |= database_environment(
+            live.identifier, live.addresses, live.auth_file, clustered=live.shards[0].clustered
+        )
+    return env

@@ -1,0 +1,333 @@
+"""The description of a database, and its handle while it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from smartcore.entity import DBNode, EntityList, TelemetryConfiguration
+from smartcore.error import DatabaseError, InputTypeError, UnsupportedError
+from smartcore.spec import DatabaseBackend, Resources
+from smartcore.spec.settings import RunSettings
+from smartcore.spec.values import check_count, check_flag, check_hosts, check_text, parse_walltime
+
+from .arguments import (
+    check_further,
+    check_identifier,
+    check_interface,
+    check_port,
+    check_shards,
+    check_size,
+)
+from .live import DEFAULT_IDENTIFIER, LiveDatabase
+
+# The name users know and the plugin every installation has; the others are chosen by name.
+DEFAULT_BACKEND: Final = "redis"
+
+CHECKPOINT_FILE: Final = "smartcore_db.json"
+_ASK_TIMEOUT = timedelta(seconds=1)
+
+
+class Orchestrator(EntityList[DBNode]):
+    """An in-memory database: one server, or a cluster of several shards.
+
+    Settings made before the start take effect with it; those of a running database are applied to
+    every shard, and read back.
+
+    :param path: its directory; None is the current one
+    :param port: TCP port of the first shard, the others take those after it; None or 0 finds free
+        ones
+    :param interface: network interface or interfaces to listen on, clients use the first; None is
+        the loopback interface
+    :param launcher: name of the launcher
+    :param run_command: what places its shards
+    :param db_nodes: number of shards: 1, or 3 and more
+    :param batch: run it as a batch job
+    :param hosts: where to run
+    :param account: who pays for the batch job
+    :param time: the batch job's limit of time as ``HH:MM:SS``
+    :param alloc: id of the allocation to run in
+    :param single_cmd: start all shards with one command, where the run command can
+    :param threads_per_queue: of an inference module, which is not loaded; so are
+        ``inter_op_threads`` and ``intra_op_threads``
+    :param db_identifier: name by which models tell several databases apart
+    :param allow_unauthenticated: let in clients that send no password; None leaves it to
+        ``SMARTCORE_DB_ALLOW_UNAUTHENTICATED``
+    :param backend: registered name of the kind of server
+    :param queue: queue or partition of the batch job
+    :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``
+    :raises UnsupportedError: two shards
+    :raises InputError: a value that cannot be used, or an argument that nobody knows
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        port: int | None = None,
+        interface: str | list[str] | None = None,
+        launcher: str = "local",
+        run_command: str = "auto",
+        db_nodes: int = 1,
+        batch: bool = False,
+        hosts: str | list[str] | None = None,
+        account: str | None = None,
+        time: str | None = None,
+        alloc: str | None = None,
+        single_cmd: bool = False,
+        *,
+        threads_per_queue: int | None = None,
+        inter_op_threads: int | None = None,
+        intra_op_threads: int | None = None,
+        db_identifier: str = DEFAULT_IDENTIFIER,
+        allow_unauthenticated: bool | None = None,
+        backend: str = DEFAULT_BACKEND,
+        queue: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(check_identifier(db_identifier), path)
+        self.port = check_port(port)
+        self.interface = check_interface(interface)
+        self.launcher = check_text(launcher, "launcher")
+        self.run_command = check_text(run_command, "run_command")
+        self._shards = check_shards(db_nodes)
+        self._batch = check_flag(batch, "batch")
+        self._user_hosts = [] if hosts is None else check_hosts(hosts, "hosts")
+        self._hosts = list(self._user_hosts)
+        self.account, self.time, self.alloc, self.queue = account, time, alloc, queue
+        self.single_cmd = check_flag(single_cmd, "single_cmd")
+        if allow_unauthenticated is not None:
+            check_flag(allow_unauthenticated, "allow_unauthenticated")
+        self.allow_unauthenticated = allow_unauthenticated
+        self.backend = check_text(backend, "backend")
+        self.further = check_further(
+            {
+                "threads_per_queue": threads_per_queue,
+                "inter_op_threads": inter_op_threads,
+                "intra_op_threads": intra_op_threads,
+                **kwargs,
+            }
+        )
+        self.options: dict[str, str] = {}
+        self.run_args: dict[str, str | None] = {}
+        self.batch_args: dict[str, str | None] = {}
+        self.walltime: str | None = None
+        self.cpus: int | None = None
+        self.telemetry = TelemetryConfiguration()
+        self._live: LiveDatabase | None = None
+        self._server: DatabaseBackend | None = None
+        if "cpus_per_shard" in self.further:
+            self.cpus = check_count(self.further["cpus_per_shard"], "cpus_per_shard")
+        if time:
+            parse_walltime(time)
+
+    # -- what it is -----------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> bool:
+        """True if it is to run as a batch job."""
+        return self._batch
+
+    @property
+    def db_identifier(self) -> str:
+        """The name by which clients find it."""
+        return self.name
+
+    @property
+    def num_shards(self) -> int:
+        """How many shards it has."""
+        return self._shards
+
+    @property
+    def db_nodes(self) -> int:
+        """The same as ``num_shards``."""
+        return self._shards
+
+    @property
+    def checkpoint_file(self) -> str:
+        """The file by which another driver finds the running database."""
+        return str(Path(self.path) / CHECKPOINT_FILE)
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of its shards; empty if they are chosen at the start."""
+        if self._live is not None:
+            return [shard.address.port for shard in self._live.shards]
+        return [] if self.port is None else [self.port + index for index in range(self._shards)]
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where it runs, or is to run.
+
+        :raises DatabaseError: not known before the start
+        """
+        if self._live is not None:
+            return list(dict.fromkeys(shard.address.host for shard in self._live.shards))
+        if not self._hosts:
+            raise DatabaseError(f"the hosts of {self.name!r} are not known yet; start it first")
+        return list(self._hosts)
+
+    def resources(self) -> Resources:
+        """What one shard needs."""
+        return Resources(cpus_per_task=self.cpus)
+
+    # -- while it runs --------------------------------------------------------------------------
+
+    @property
+    def live(self) -> LiveDatabase | None:
+        """What is known of it while it runs; None before the start and after a stop."""
+        return self._live
+
+    def bind(self, live: LiveDatabase, backend: DatabaseBackend) -> None:
+        """Note that it runs. Called by who started it."""
+        self._live, self._server = live, backend
+        self.entities = [
+            _node(live, step.name, list(step.command.argv), shard.address.host, shard.address.port)
+            for step, shard in zip(live.steps, live.shards, strict=True)
+        ]
+
+    def unbind(self) -> None:
+        """Note that it does not run any more. Called by who stopped it."""
+        self._live = self._server = None
+        self.entities = []
+
+    def is_active(self) -> bool:
+        """True if every shard answers, and they form a whole cluster. Takes a second at most if one
+        does not.
+        """
+        if self._live is None or self._server is None:
+            return False
+        try:
+            return self._server.ready(self._live.shards, _ASK_TIMEOUT)
+        except DatabaseError:
+            return False  # somebody else's server is there now
+
+    def get_address(self) -> list[str]:
+        """Where its shards listen, as ``host:port``.
+
+        :raises DatabaseError: it was not started, or does not answer
+        """
+        if self._live is None:
+            raise DatabaseError(f"the database {self.name!r} does not run; start it first")
+        if not self.is_active():
+            raise DatabaseError(
+                f"the database {self.name!r} does not answer at {', '.join(self._live.addresses)};"
+                f" see its output in {self.path}"
+            )
+        return self._live.addresses
+
+    # -- settings of the server -----------------------------------------------------------------
+
+    def enable_checkpoints(self, frequency: int) -> None:
+        """Write the data to disk every ``frequency`` seconds, if something changed."""
+        self._set("save", f"{check_count(frequency, 'frequency')} 1")
+
+    def set_max_memory(self, mem: str) -> None:
+        """Limit the memory of each shard, e.g. ``3gb``; ``0`` is no limit."""
+        self._set("maxmemory", check_size(mem))
+
+    def set_eviction_strategy(self, strategy: str) -> None:
+        """Say what goes when the memory is full, e.g. ``allkeys-lru``, ``noeviction``."""
+        self._set("maxmemory-policy", check_text(strategy, "strategy"))
+
+    def set_max_clients(self, clients: int = 50_000) -> None:
+        """Limit how many clients each shard serves at a time."""
+        self._set("maxclients", str(check_count(clients, "clients")))
+
+    def set_max_message_size(self, size: int = 1_073_741_824) -> None:
+        """Limit the size of one value in bytes; at least a megabyte."""
+        self._set("proto-max-bulk-len", str(check_count(size, "size", minimum=1024**2)))
+
+    def set_db_conf(self, key: str, value: str) -> None:
+        """Set one directive of the server's configuration on every shard.
+
+        :raises DatabaseError: the running server refuses it, in its own words; what is set before
+            the start is refused by the start
+        """
+        self._set(check_text(key, "key"), check_text(value, "value"))
+
+    def _set(self, key: str, value: str) -> None:
+        if self._live is not None and self._server is not None:
+            self._server.configure(self._live.shards, key, value)
+        self.options[key] = value
+
+    # -- settings of the launch -----------------------------------------------------------------
+
+    def set_cpus(self, num_cpus: int) -> None:
+        """Give each shard that many cores."""
+        self.cpus = check_count(num_cpus, "num_cpus")
+
+    def set_hosts(self, host_list: str | Sequence[str]) -> None:
+        """Say where to run."""
+        self._user_hosts = check_hosts(host_list)
+        self._hosts = list(self._user_hosts)
+
+    def reset_hosts(self) -> None:
+        """Forget where it ran; the hosts that were asked for stay."""
+        self._hosts = list(self._user_hosts)
+        for node in self.entities:
+            node.clear_hosts()
+
+    def set_walltime(self, walltime: str) -> None:
+        """Limit the batch job's time.
+
+        :raises UnsupportedError: it is to be no batch job
+        """
+        self._only_batch("set_walltime")
+        parse_walltime(walltime)
+        self.walltime = walltime
+
+    def set_batch_arg(self, arg: str, value: str | None = None) -> None:
+        """Set an argument of the command that submits the batch job.
+
+        :raises UnsupportedError: it is to be no batch job
+        """
+        self._only_batch("set_batch_arg")
+        self.batch_args[_argument(arg)] = _value(value)
+
+    def set_run_arg(self, arg: str, value: str | None = None) -> None:
+        """Set an argument of the run command that places the shards."""
+        self.run_args[_argument(arg)] = _value(value)
+
+    def _only_batch(self, method: str) -> None:
+        if not self._batch:
+            raise UnsupportedError(
+                f"{method} is for batch jobs, and the database {self.name!r} is none; make it with"
+                " batch=True"
+            )
+
+    def remove_stale_files(self) -> None:
+        """Delete what an earlier launch left: outputs, configurations, passwords. Data stays.
+
+        :raises DatabaseError: it runs
+        """
+        if self._live is not None:
+            raise DatabaseError(f"the database {self.name!r} is running; stop it first")
+        directory = Path(self.path)
+        shards = [f"{self.name}_{index}" for index in range(self._shards)]
+        names = [f"{shard}{suffix}" for shard in shards for suffix in (".out", ".err", ".conf")]
+        names += [f"nodes-{shard}.conf" for shard in shards]
+        names += [f"{self.name}.auth.json", f"{self.name}.admin.json", CHECKPOINT_FILE]
+        for name in names:
+            (directory / name).unlink(missing_ok=True)
+
+
+def _node(live: LiveDatabase, name: str, argv: list[str], host: str, port: int) -> DBNode:
+    directory = live.shards[0].directory
+    settings = RunSettings(live.server.executable, argv[1:])
+    outputs = [f"{name}.out", f"{name}.err"]
+    node = DBNode(name, directory, settings, [port], outputs, live.identifier)
+    node.set_hosts([host])
+    return node
+
+
+def _argument(arg: str) -> str:
+    return check_text(arg, "name of an argument").strip().lstrip("-")
+
+
+def _value(value: str | None) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InputTypeError(f"the value of an argument must be text or None, not {value!r}")
+    return value

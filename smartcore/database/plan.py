@@ -1,0 +1,95 @@
+"""From the description of a database to the steps that run its shards. Starts nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from smartcore.launch.step import make_tag
+from smartcore.spec import (
+    Credentials,
+    DatabaseBackend,
+    Resources,
+    Server,
+    ShardAddress,
+    ShardPlan,
+    Step,
+)
+
+from .orchestrator import Orchestrator
+from .ports import listen_hosts
+
+# The settings of which back ends know the directive; everything else is a directive itself.
+TRANSLATED = frozenset(
+    {"save", "maxmemory", "maxmemory-policy", "maxclients", "proto-max-bulk-len", "threads"}
+)
+
+
+def plan_shards(
+    database: Orchestrator,
+    backend: DatabaseBackend,
+    credentials: Credentials,
+    hosts: Sequence[str],
+    ports: Sequence[int],
+) -> tuple[ShardPlan, ...]:
+    """One plan for each shard; ``hosts[0]`` is where clients look."""
+    peers = tuple(ShardAddress(hosts[0], port) for port in ports)
+    options = dict(
+        backend.option(key, value) if key in TRANSLATED else (key, value)
+        for key, value in database.options.items()
+    )
+    return tuple(
+        ShardPlan(
+            name=f"{database.db_identifier}_{index}",
+            directory=Path(database.path),
+            address=address,
+            peers=peers,
+            index=index,
+            credentials=credentials,
+            options=options,
+            further_hosts=tuple(hosts[1:]),
+        )
+        for index, address in enumerate(peers)
+    )
+
+
+def shard_steps(
+    backend: DatabaseBackend,
+    server: Server,
+    shards: Sequence[ShardPlan],
+    resources: Resources | None = None,
+) -> tuple[Step, ...]:
+    """The step of each shard; its configuration is in the step's files."""
+    return tuple(
+        Step(
+            name=shard.name,
+            tag=make_tag(shard.name),
+            command=backend.command(server, shard),
+            cwd=shard.directory,
+            stdout=shard.directory / f"{shard.name}.out",
+            stderr=shard.directory / f"{shard.name}.err",
+            resources=resources or Resources(),
+        )
+        for shard in shards
+    )
+
+
+def planned_shards(
+    database: Orchestrator,
+    backend: DatabaseBackend,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> list[Step]:
+    """The steps that a start would run, for a preview: without secrets, and with port 0 in the
+    files where the port is chosen at the start.
+
+    :raises DatabaseError: no server program was found
+    """
+    if database.live is not None:
+        return list(database.live.steps)
+    server = backend.find(os.environ if environment is None else environment)
+    hosts = listen_hosts(database.interface)
+    ports = database.ports or [0] * database.num_shards
+    shards = plan_shards(database, backend, Credentials(""), hosts, ports)
+    return list(shard_steps(backend, server, shards, database.resources()))

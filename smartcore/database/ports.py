@@ -1,0 +1,87 @@
+"""Where a database listens: addresses of interfaces, ports that are free, and who has those that
+are not.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from smartcore.error import DatabaseError, InputError
+from smartcore.spec.addresses import free_ports, interface_address, port_error
+
+LOOPBACK_INTERFACE = "lo"
+# The shards of a cluster talk to one another on a second port, that much above their own.
+BUS_OFFSET = 10000
+_HIGHEST = 65535
+
+
+def listen_hosts(interface: str | Sequence[str] | None) -> list[str]:
+    """Addresses of the interfaces; None is the loopback interface.
+
+    :raises InputError: there is no such interface; lists those there are
+    """
+    names = [interface or LOOPBACK_INTERFACE] if not isinstance(interface, list) else interface
+    return list(dict.fromkeys(interface_address(str(name)) for name in names))
+
+
+def port_offsets(count: int) -> tuple[int, ...]:
+    """What one shard of ``count`` needs, as distances from its port."""
+    return (0, BUS_OFFSET) if count > 1 else (0,)
+
+
+def choose_ports(hosts: Sequence[str], first: int | None, count: int) -> list[int]:
+    """The ports of ``count`` shards: free ones, or ``first`` and those after it.
+
+    :raises DatabaseError: one is in use; names it and, where visible, its owner
+    :raises InputError: a port is beyond what there is
+    """
+    if not first:
+        return free_ports(hosts, count, offsets=port_offsets(count))
+    ports = list(range(first, first + count))
+    last = ports[-1] + port_offsets(count)[-1]
+    if last > _HIGHEST:
+        what = f" ({BUS_OFFSET} above the shard's own)" if count > 1 else ""
+        raise InputError(
+            f"port={first} with {count} shard(s) needs ports up to {last}{what}, and {_HIGHEST} is"
+            " the highest; choose a lower one"
+        )
+    for port in ports:
+        for offset in port_offsets(count):
+            for host in hosts:
+                _check_port(host, port + offset, port)
+    return ports
+
+
+def _check_port(host: str, port: int, shard_port: int) -> None:
+    error = port_error(host, port)
+    if error is None:
+        return
+    use = "" if port == shard_port else f", which the shard at {shard_port} needs for its cluster,"
+    if error.errno == errno.EADDRINUSE:
+        raise DatabaseError(
+            f"port {port}{use} is in use on {host} by {port_owner(port)}; it was left alone, choose"
+            " another port, or None for a free one"
+        )
+    raise DatabaseError(
+        f"nobody can listen on port {port}{use} of {host}: {error.strerror}; choose another port"
+    )
+
+
+def port_owner(port: int) -> str:
+    """Who listens on a port of this host, as far as we may see it."""
+    import psutil
+
+    unknown = "somebody who cannot be seen from here"
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return unknown
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.pid is not None:
+            try:
+                process = psutil.Process(connection.pid)
+                return f"{process.name()} (pid {process.pid}, user {process.username()})"
+            except psutil.Error:
+                return f"pid {connection.pid}"
+    return unknown

@@ -1,0 +1,205 @@
+"""Starting a database: shards, readiness, and what to do if somebody was quicker at a port."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from smartcore.error import DatabaseError
+from smartcore.launch.report import tail
+from smartcore.log import get_logger
+from smartcore.spec import Credentials, DatabaseBackend, Server, ShardPlan, Step
+
+from .checkpoint import write_checkpoint
+from .credentials import new_credentials, write_secret
+from .live import LiveDatabase
+from .orchestrator import Orchestrator
+from .plan import plan_shards, shard_steps
+from .ports import choose_ports, listen_hosts
+
+log = get_logger(__name__)
+
+TIMEOUT = timedelta(seconds=60)
+_ATTEMPTS = 5
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.05
+_ASK_TIMEOUT = timedelta(seconds=0.25)
+
+
+class Runner(Protocol):
+    """Runs the shards of one database on some launcher. After ``stop`` it may start others."""
+
+    def start(self, steps: Sequence[Step]) -> None:
+        """Hand all shards over to the launcher."""
+
+    def jobs(self) -> Mapping[str, str]:
+        """The launcher's id of each step that has started, by the step's name."""
+
+    def failure(self) -> str:
+        """Which shard has ended, and how; empty while all live or wait."""
+
+    def stop(self) -> None:
+        """End all shards; return when they have ended."""
+
+
+class _PortTakenError(DatabaseError):
+    """Somebody else was quicker."""
+
+
+def start_database(
+    database: Orchestrator,
+    runner: Runner,
+    backend: DatabaseBackend,
+    *,
+    environment: Mapping[str, str],
+    allow_unauthenticated: bool = False,
+    server: Server | None = None,
+    timeout: timedelta = TIMEOUT,
+    clock: Callable[[], float] = time.monotonic,
+) -> LiveDatabase:
+    """Start all shards and return when they serve; on any error nothing is left running.
+
+    :param environment: variables that say where servers are
+    :param allow_unauthenticated: what holds if the database itself does not say
+    :param server: the program, if it was found before
+    :param timeout: how long it may take
+    :raises DatabaseError: no server, a port in use, a setting refused, or no answer in time; with
+        the end of the server's output
+    :raises InputError: no such network interface
+    """
+    if database.live is not None:
+        raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
+    server = server or backend.find(environment)
+    hosts = listen_hosts(database.interface)
+    directory = Path(database.path)
+    directory.mkdir(parents=True, exist_ok=True)
+    given = database.allow_unauthenticated
+    credentials = new_credentials(open_access=allow_unauthenticated if given is None else given)
+    _warn_if_open(database, credentials, hosts)
+    auth, admin = secret_files(database)
+    write_secret(auth, credentials.user, credentials.password)
+    write_secret(admin, credentials.admin, credentials.admin_password)
+    shards, steps = _serving(
+        database, runner, backend, server, credentials, hosts, _Deadline(timeout, clock)
+    )
+    live = LiveDatabase(
+        identifier=database.db_identifier,
+        backend=database.backend,
+        server=server,
+        shards=shards,
+        steps=steps,
+        auth_file=auth,
+        admin_file=admin,
+        jobs=dict(runner.jobs()),
+        environment=dict(backend.environment(shards)),
+    )
+    try:
+        write_checkpoint(live, Path(database.checkpoint_file))
+        database.bind(live, backend)
+    except BaseException:
+        runner.stop()
+        raise
+    return live
+
+
+def secret_files(database: Orchestrator) -> tuple[Path, Path]:
+    """Where the models' password is, and smartcore's own."""
+    directory, name = Path(database.path), database.db_identifier
+    return directory / f"{name}.auth.json", directory / f"{name}.admin.json"
+
+
+def _warn_if_open(database: Orchestrator, credentials: Credentials, hosts: Sequence[str]) -> None:
+    if credentials.open:
+        log.warning(
+            "the database %r asks for no password: whoever reaches %s can read and write it",
+            database.db_identifier,
+            ", ".join(hosts),
+        )
+
+
+def _serving(
+    database: Orchestrator,
+    runner: Runner,
+    backend: DatabaseBackend,
+    server: Server,
+    credentials: Credentials,
+    hosts: Sequence[str],
+    deadline: _Deadline,
+) -> tuple[tuple[ShardPlan, ...], tuple[Step, ...]]:
+    for attempt in range(1, _ATTEMPTS + 1):
+        ports = choose_ports(hosts, database.port, database.num_shards)
+        shards = plan_shards(database, backend, credentials, hosts, ports)
+        steps = shard_steps(backend, server, shards, database.resources())
+        try:
+            runner.start(steps)
+            _await(runner, backend, shards, steps, deadline)
+        except _PortTakenError as error:
+            runner.stop()
+            # A port that the user chose is the user's to change.
+            if database.port or attempt == _ATTEMPTS:
+                raise DatabaseError(str(error)) from error
+            log.debug("another port, as somebody was quicker: %s", error)
+        except BaseException:
+            runner.stop()
+            raise
+        else:
+            return shards, steps
+    raise AssertionError("unreachable")
+
+
+class _Deadline:
+    def __init__(self, timeout: timedelta, clock: Callable[[], float]) -> None:
+        self.timeout = timeout
+        self._clock = clock
+        self._end = clock() + timeout.total_seconds()
+
+    @property
+    def left(self) -> float:
+        return self._end - self._clock()
+
+
+def _await(
+    runner: Runner,
+    backend: DatabaseBackend,
+    shards: Sequence[ShardPlan],
+    steps: Sequence[Step],
+    deadline: _Deadline,
+) -> None:
+    pause = _FIRST_PAUSE
+    while not _answers(backend, shards):
+        failure = runner.failure()
+        if failure:
+            message = f"{failure}{_outputs(steps, failure)}"
+            taken = os.strerror(errno.EADDRINUSE) in message
+            raise (_PortTakenError if taken else DatabaseError)(message)
+        if deadline.left <= 0:
+            seconds = deadline.timeout.total_seconds()
+            names = ", ".join(shard.name for shard in shards)
+            raise DatabaseError(f"{names} did not serve within {seconds:g} s{_outputs(steps)}")
+        # Nothing tells when a server begins to listen; the process's end is seen by the runner.
+        time.sleep(min(pause, max(deadline.left, 0)))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _answers(backend: DatabaseBackend, shards: Sequence[ShardPlan]) -> bool:
+    try:
+        return backend.ready(shards, _ASK_TIMEOUT)
+    except DatabaseError as error:
+        raise _PortTakenError(str(error)) from error
+
+
+def _outputs(steps: Sequence[Step], told: str = "") -> str:
+    # Servers write what goes wrong to their log, which is their standard output, but what is wrong
+    # with their configuration to standard error.
+    shown = []
+    for path in (path for step in steps for path in (step.stderr, step.stdout)):
+        lines = tail(path).splitlines()
+        if lines and lines[-1] not in told:
+            text = "".join(f"\n    {line}" for line in lines)
+            shown.append(f"\n{path} ends with:{text}")
+    return "".join(shown)

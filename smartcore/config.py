@@ -4,18 +4,19 @@ read.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from smartcore.error import ConfigError, InternalError
 from smartcore.log import DEFAULT_LEVEL, LEVELS
-from smartcore.spec import Site
+
+if TYPE_CHECKING:
+    from smartcore.spec import Site
 
 Value = str | int | float | bool | tuple[str, ...]
 Environment = Mapping[str, str]
@@ -71,7 +72,7 @@ class Setting:
         if self.kind is Kind.NUMBER:
             return f"a number from {self.minimum or 0:g} to {GREATEST}"
         least = "" if self.minimum is None else f", at least {self.minimum:g}"
-        return self.kind.value + least
+        return f"{self.kind.value}{least}"
 
 
 SETTINGS: Final = (
@@ -400,9 +401,9 @@ def site_defaults(sites: Iterable[Site], host: str) -> dict[str, object]:
 
 def misspelt_variables(environment: Environment) -> dict[str, str]:
     """Variables that look like one of ours and are none, with the one that is meant."""
-    known = [*(setting.variable for setting in SETTINGS), *OTHER_VARIABLES]
     import difflib
 
+    known = [*(setting.variable for setting in SETTINGS), *OTHER_VARIABLES]
     found = {}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known and not name.startswith(f"{known[-1]}_"):

@@ -26,13 +26,12 @@ def doctor(shell: Shell, as_json: bool) -> None:
       smartcore doctor --json
     """
     from smartcore.doctor import examine
-    from smartcore.registry import Registry
     from smartcore.spec import Verdict
 
     try:
         registry = shell.registry
     except ConfigError:  # one of the things that are found and told below
-        registry = Registry(disabled=())
+        registry = shell.load(())
     results = examine(registry, os.environ)
     rows: list[dict[str, Json]] = [
         {

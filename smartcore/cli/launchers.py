@@ -10,7 +10,7 @@ import click
 
 from smartcore.error import SmartcoreError
 
-from .output import Json, json_option, print_facts, print_json, print_table
+from .output import Json, cell, json_option, print_facts, print_json, print_table
 from .shell import Shell, complete_launchers, pass_shell
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ def list_(shell: Shell, as_json: bool) -> None:
 
     A score of 100 means inside an allocation, 50 a server that answers, 10 a program on PATH, 1 a
     fallback, 0 not usable here. The highest score wins.
+
+    \b
+    Example:
+      smartcore launchers list --json
     """
     findings = shell.registry.findings(os.environ)
     try:
@@ -59,7 +63,7 @@ def list_(shell: Shell, as_json: bool) -> None:
     if rows:
         print_table(rows)
         click.echo()
-    click.echo(f"auto takes {choice.name or 'none'}: {choice.why}")
+    click.echo(f"auto takes {choice.name or 'none'}: {cell(choice.why)}")
     _tell_of_broken(shell)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,22 +12,34 @@ from smartcore import log
 from smartcore.error import SmartcoreError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from smartcore.config import Config
     from smartcore.registry import Registry
 
 
 class Shell:
-    """Loads plugins and settings when a command first needs them."""
+    """Loads plugins and settings when a command first needs them.
 
-    use_plugins = True
+    :param points: entry points of plugins; None finds those that are installed
+    """
+
+    def __init__(self, points: Iterable[EntryPoint] | None = None) -> None:
+        self.points = points
+        self.use_plugins = True
 
     @cached_property
     def registry(self) -> Registry:
         """The plugins; none of them with ``--no-plugins``."""
         from smartcore.loader import ALL_PLUGINS
+
+        return self.load(None if self.use_plugins else [ALL_PLUGINS])
+
+    def load(self, disabled: Collection[str] | None) -> Registry:
+        """Load plugins but these; None reads the setting."""
         from smartcore.registry import Registry
 
-        return Registry(disabled=None if self.use_plugins else [ALL_PLUGINS])
+        return Registry(self.points, disabled=disabled)
 
     @cached_property
     def config(self) -> Config:

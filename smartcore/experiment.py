@@ -307,6 +307,7 @@ class Experiment:
                 raise EntityExistsError(
                     f"{run.name!r} is {state}, and generate would change its files; stop it first"
                 )
+        self._session.warm_up()
         generate(
             Path(self.exp_path),
             entities,

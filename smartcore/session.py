@@ -27,7 +27,7 @@ from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
-from smartcore.spec import JobId, LauncherContext, State, Step
+from smartcore.spec import JobId, LauncherContext, ShardAddress, State, Step
 from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
@@ -68,6 +68,8 @@ class Session:
         self.databases: dict[str, Orchestrator] = {}
         self._max_running = max_running or config.integer("max_running") or None
         self._builder = StepBuilder(registry)
+        # Where colocated databases listen, by model; that of a queued one is not bound yet.
+        self._colocated: dict[str, ShardAddress] = {}
         self._engine: Engine | None = None
         self._listeners = _Listeners()
 
@@ -80,6 +82,10 @@ class Session:
             launcher = self.registry.make_launcher(self.launcher, context)
             self._engine = Engine(launcher, max_running=self._max_running, on_end=self._ended)
         return self._engine
+
+    def warm_up(self) -> None:
+        """Make the engine ready, so that a start need not."""
+        self.engine.start()
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -127,9 +133,14 @@ class Session:
 
     def _start_models(self, models: Sequence[Model]) -> list[Run]:
         runs = []
+        active = {run.name for run in self.active()}
+        self._colocated = {name: at for name, at in self._colocated.items() if name in active}
         for model in models:
             ensure_directory(Path(model.path))
-            runs.append(self._run(self.step(model), MODEL))
+            taken = list(self._colocated.values())
+            runs.append(self._run(self.step(model, taken), MODEL))
+            if model.colocation is not None:
+                self._colocated[model.name] = taken[-1]
         self._launch(runs)
         return runs
 
@@ -164,22 +175,35 @@ class Session:
 
     # -- steps ----------------------------------------------------------------------------------
 
-    def step(self, model: Model) -> Step:
-        """The step that would run ``model`` now; nothing is written or started."""
+    def step(self, model: Model, taken: list[ShardAddress]) -> Step:
+        """The step that would run ``model`` now; nothing is written or started.
+
+        :param taken: addresses that other colocated databases have; that of this one is added
+        """
         live = [database.live for database in self.databases.values() if database.live is not None]
         step = self._builder.build(model, client_environment(live))
         if model.colocation is None:
             return step
         from smartcore.launch.colocation import colocate
 
-        runtime = runtime_directory(self.config)
-        return colocate(step, model.colocation, self.registry, self.path, runtime)
+        return colocate(
+            step,
+            model.colocation,
+            self.registry,
+            self.path,
+            runtime_directory(self.config),
+            backend=self.config.text("database.backend"),
+            allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
+            timeout=timedelta(seconds=self.config.number("database.start_timeout")),
+            taken=taken,
+        )
 
     def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
         """The steps that a start of these would run, by name; shards without their secrets."""
         from smartcore.database import planned_shards
 
-        steps = {model.name: self.step(model) for model in models_of(entities)}
+        taken = list(self._colocated.values())
+        steps = {model.name: self.step(model, taken) for model in models_of(entities)}
         for database in databases_of(entities):
             for step in planned_shards(database, self.registry.database(database.backend)):
                 steps[step.name] = step

@@ -625,3 +625,20 @@ def test_a_stopped_ensemble_has_no_survivors(
     exp.start(ensemble, block=False)
     exp.stop(ensemble)
     assert {status.state for status in exp.statuses(ensemble).values()} == {State.CANCELLED}
+
+
+def test_colocated_databases_of_several_models_do_not_meet(exp: Experiment) -> None:
+    run = exp.create_run_settings("sh", ["-c", "echo $SSDB; sleep 0.3"])
+    models = [exp.create_model(f"m{index}", run) for index in range(3)]
+    for model in models:
+        model.colocate_db_tcp()
+    exp.start(*models)
+    assert {exp.status(model).returncode for model in models} == {0}
+    assert len({out(model) for model in models}) == 3
+
+
+def test_a_colocated_database_without_identifier_is_the_default_one(exp: Experiment) -> None:
+    model = shell(exp, "m", "true")
+    model.colocate_db_uds()
+    with pytest.raises(DatabaseIdConflictError, match="'orchestrator'"):
+        exp.start(exp.create_database(), model)

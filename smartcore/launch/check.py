@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from smartcore.database import Orchestrator
+from smartcore.database.live import DEFAULT_IDENTIFIER
 from smartcore.entity import Ensemble, Model
 from smartcore.error import (
     DatabaseIdConflictError,
@@ -115,10 +116,14 @@ def _unique_identifiers(
             )
     for model in models:
         colocation = model.colocation
-        if colocation is not None and colocation.db_identifier in {*counts, *live}:
+        if colocation is None:
+            continue
+        # Clients find the default identifier and none at all in the same variable, SSDB.
+        identifier = colocation.db_identifier or DEFAULT_IDENTIFIER
+        if identifier in {*counts, *live}:
             raise DatabaseIdConflictError(
                 f"the database colocated with {model.name!r} and another database have the"
-                f" identifier {colocation.db_identifier!r}; give one of them another db_identifier"
+                f" identifier {identifier!r}; give one of them another db_identifier"
             )
 
 

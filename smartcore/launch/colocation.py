@@ -49,7 +49,7 @@ def colocate(
     backend: str = DEFAULT_BACKEND,
     allow_unauthenticated: bool = False,
     environment: Mapping[str, str] | None = None,
-    taken: Sequence[ShardAddress] = (),
+    taken: list[ShardAddress] | None = None,
     timeout: timedelta = TIMEOUT,
 ) -> Step:
     """The step that starts the database, then runs ``step``, and ends the database with it.
@@ -62,13 +62,15 @@ def colocate(
     :param backend: registered name of the kind of server
     :param allow_unauthenticated: what holds if the model's settings do not say
     :param environment: variables that say where servers are; None takes those of this process
-    :param taken: addresses not to use
+    :param taken: addresses not to use; the one that is chosen is added
     :param timeout: how long the database may take until it serves
     :raises DatabaseError: no server program was found
     :raises InputError: an option that cannot work
     """
     kind = registry.database(backend)
-    shard, client = _shard(step, settings, registry, kind, runtime, taken, allow_unauthenticated)
+    used = [] if taken is None else taken
+    shard, client = _shard(step, settings, registry, kind, runtime, used, allow_unauthenticated)
+    used.append(shard.address)
     server = kind.find(os.environ if environment is None else environment)
     auth = step.cwd / f"{shard.name}.auth.json"
     credentials = shard.credentials

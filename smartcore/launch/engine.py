@@ -79,6 +79,15 @@ class Engine:
 
     # -- called from any thread -----------------------------------------------------------------
 
+    def start(self) -> None:
+        """Start the thread, which otherwise the first message does."""
+        with self._thread_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._loop, name="smartcore-engine", daemon=True
+                )
+                self._thread.start()
+
     def submit(self, runs: Sequence[Run]) -> None:
         """Hand over runs; they start as soon as the limit allows, in this order."""
         for run in runs:
@@ -151,12 +160,7 @@ class Engine:
 
     def _tell(self, message: Callable[[], None]) -> None:
         self._messages.put(message)
-        with self._thread_lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._loop, name="smartcore-engine", daemon=True
-                )
-                self._thread.start()
+        self.start()
 
     # -- the engine's thread --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import smartcore
 from smartcore import config
+from smartcore.detection import choose
 from smartcore.error import ConfigError, DatabaseError, SmartcoreError, UnsupportedError
 from smartcore.launch.process import require_pidfd
 from smartcore.loader import Plugin, core_version
@@ -125,17 +126,11 @@ def _settings(
 
 
 def _launcher(registry: Registry, settings: config.Config, environment: Environment) -> CheckResult:
-    name = settings.text("launcher")
-    if name:
-        try:
-            registry.launcher(name.lower())
-        except SmartcoreError as error:
-            return _failure("launcher", str(error), "correct the setting launcher")
-        return _ok("launcher", f"auto takes {name}: {settings.origin('launcher')}")
-    chosen = registry.choose(registry.findings(environment))
-    if chosen is None:
-        return _failure("launcher", "none is usable here", "see: smartcore launchers list")
-    return _ok("launcher", f"auto takes {chosen.entry.name}: {chosen.detection.evidence}")
+    try:
+        choice = choose(registry, settings, environment)
+    except SmartcoreError as error:
+        return _failure("launcher", str(error), "see: smartcore launchers list")
+    return _ok("launcher", f"auto takes {choice.name}: {choice.why}")
 
 
 def servers(registry: Registry, environment: Environment) -> list[FoundServer]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from smartcore import config, log
 from smartcore.database import Orchestrator
+from smartcore.detection import AUTO, choose
 from smartcore.entity import DBNode, Ensemble, Entity, EntitySequence, Model
 from smartcore.entity.entity import check_name
 from smartcore.error import (
@@ -19,7 +20,6 @@ from smartcore.error import (
     InputError,
     InputTypeError,
     PathNotFoundError,
-    UnsupportedError,
 )
 from smartcore.launch.check import Startable, startable
 from smartcore.launch.run import Run
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from smartcore.preview import Format, Verbosity
 
 logger = log.get_logger(__name__)
-
-AUTO = "auto"
 
 
 class Experiment:
@@ -65,11 +63,11 @@ class Experiment:
         max_running: int | None = None,
         registry: Registry | None = None,
     ) -> None:
-        log.setup()
         self.name = check_name(name)
         self.exp_path = str(_experiment_path(name, exp_path))
         self._registry = registry if registry is not None else default_registry()
-        self._config = config.load()
+        self._config = self._registry.load_config()
+        log.setup(self._config.text("log_level"))
         resolved = _resolve_launcher(launcher, self._registry, self._config)
         if max_running is not None:
             _check_limit(max_running)
@@ -569,16 +567,8 @@ def _resolve_launcher(launcher: str, registry: Registry, settings: config.Config
         raise InputTypeError(f"launcher is a {type(launcher).__name__}; give its name")
     name = launcher.lower()
     if name == AUTO:
-        name = settings.text("launcher") or AUTO
-    if name != AUTO:
-        registry.launcher(name)
-        return name
-    chosen = registry.choose(registry.findings(os.environ))
-    if chosen is None:
-        names = ", ".join(registry.names("launchers")) or "none"
-        raise UnsupportedError(
-            f"no installed launcher is usable here (installed: {names}); run: smartcore launchers"
-            " list"
-        )
-    logger.debug("launcher %s: %s", chosen.entry.name, chosen.detection.evidence)
-    return chosen.entry.name
+        choice = choose(registry, settings, os.environ)
+        logger.debug("launcher %s: %s", choice.name, choice.why)
+        return choice.name
+    registry.launcher(name)
+    return name

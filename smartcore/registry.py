@@ -15,9 +15,7 @@ from smartcore import config
 from smartcore.error import (
     PluginBrokenError,
     PluginConflictError,
-    PluginError,
     PluginMissingError,
-    SmartcoreError,
     UnsupportedError,
 )
 from smartcore.known import known_provider
@@ -27,13 +25,10 @@ from smartcore.spec import (
     Check,
     Colocation,
     DatabaseBackend,
-    Detection,
-    Detector,
     Launcher,
     LauncherContext,
     LauncherFactory,
     RunCommand,
-    Score,
     Site,
     hooks,
 )
@@ -72,14 +67,6 @@ class RunCommandEntry(Entry):
     """A run command with the settings class that users fill in for it."""
 
     settings: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one launcher found out about this host."""
-
-    entry: LauncherEntry
-    detection: Detection
 
 
 @dataclass
@@ -290,6 +277,10 @@ class Registry:
         found = self.plugin(plugin)
         return f"{found.distribution} {found.version}" if found.distribution else plugin
 
+    def makers(self, kind: str, name: str) -> list[str]:
+        """Names of the plugins that registered it; more than one are in conflict."""
+        return [entry.plugin for entry in self._entries[kind].get(name, ())]
+
     def registered(self, plugin: str) -> list[tuple[str, Entry]]:
         """What one plugin registered, as (kind, entry), those in conflict with others included."""
         return [
@@ -441,53 +432,10 @@ class Registry:
         made: type[BatchSettings] = self.load(entry.batch_settings, entry.plugin)
         return made
 
-    # -- detection ------------------------------------------------------------------------------
-
-    def findings(self, environment: Mapping[str, str]) -> list[Finding]:
-        """Ask every launcher whether it is usable here; one that fails says so as its evidence."""
-        found = []
-        for name in self.names("launchers"):
-            try:
-                entry = self.launcher(name)
-                detection = self._detect(entry, environment)
-            except SmartcoreError as error:  # in conflict, or composed of what is not there
-                entry = LauncherEntry(name, self._makers(name), "", auto=False)
-                detection = Detection(Score.UNUSABLE, str(error))
-            found.append(Finding(entry, detection))
-        return sorted(found, key=_preference)
-
-    def _makers(self, launcher: str) -> str:
-        return ", ".join(entry.plugin for entry in self._entries["launchers"].get(launcher, ()))
-
-    def _detect(self, entry: LauncherEntry, environment: Mapping[str, str]) -> Detection:
-        if not entry.detect:
-            return Detection(Score.UNUSABLE, "offers no detection; name it to use it")
-        try:
-            detector: Detector = self.load(entry.detect, entry.plugin)
-            detection = detector(environment)
-            if not isinstance(detection, Detection):
-                raise TypeError(f"it returned {detection!r}, not a Detection")
-        except PluginError as known:
-            return Detection(Score.UNUSABLE, str(known))
-        except Exception as cause:  # noqa: BLE001 -- foreign code: shown as its evidence
-            what = broken(self.plugin(entry.plugin), f"failed in {entry.detect}", cause)
-            return Detection(Score.UNUSABLE, str(what))
-        return detection
-
-    def choose(self, findings: Sequence[Finding]) -> Finding | None:
-        """The launcher that ``auto`` takes: the best score of those that may be chosen."""
-        usable = [found for found in findings if found.entry.auto and found.detection.usable]
-        return usable[0] if usable else None
-
 
 def _invoke(implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> None:
     # A hook may take fewer arguments than its specification has.
     implementation.function(**{name: arguments[name] for name in implementation.argnames})
-
-
-def _preference(finding: Finding) -> tuple[int, bool, str]:
-    # A composed launcher has its scheduler's score; the scheduler itself goes first.
-    return -finding.detection.score, bool(finding.entry.scheduler), finding.entry.name
 
 
 def _noun(kind: str) -> str:

@@ -44,7 +44,7 @@ def test_a_sound_host_passes_every_check(site: Site) -> None:
     expected = "Python, smartcore, plugin flux, settings, launcher, ports, open files, processes"
     for name in [*expected.split(", "), "kernel", "working directory", "runtime directory"]:
         assert found[name].verdict is Verdict.OK, found[name]
-    assert found["launcher"].detail == "auto takes flux: seen"
+    assert found["launcher"].detail == "auto takes flux: seen (score 10)"
     assert all(result.detail for result in found.values())
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smartcore.detection import best, find
 from smartcore.error import (
     ConfigError,
     PluginBrokenError,
@@ -145,7 +146,7 @@ def test_one_launcher_from_two_plugins_is_an_error_that_names_both_distributions
         registry.launcher("flux")
     assert registry.entries("launchers") == []
     assert registry.names("databases") == ["other"]
-    (finding,) = registry.findings({})
+    (finding,) = find(registry, {})
     assert not finding.detection.usable
     assert "smartcore-two" in finding.detection.evidence
 
@@ -231,7 +232,7 @@ def test_auto_takes_the_scheduler_before_what_is_composed_of_it(site: Site) -> N
     add_flux(site)
     site.add("aflux", COMPOSED)
     registry = site.registry()
-    chosen = registry.choose(registry.findings({}))
+    chosen = best(find(registry, {}))
     assert chosen is not None
     assert chosen.entry.name == "flux"
 
@@ -239,10 +240,10 @@ def test_auto_takes_the_scheduler_before_what_is_composed_of_it(site: Site) -> N
 def test_a_composed_launcher_without_its_scheduler_is_listed_with_the_reason(site: Site) -> None:
     site.add("aflux", COMPOSED)
     registry = site.registry()
-    (finding,) = registry.findings({})
+    (finding,) = find(registry, {})
     assert finding.entry.name == "aflux"
     assert "no launcher named 'flux'" in finding.detection.evidence
-    assert registry.choose([finding]) is None
+    assert best([finding]) is None
 
 
 @pytest.mark.parametrize("scheduler", ["aflux", "bflux"])
@@ -252,7 +253,7 @@ def test_a_launcher_composed_of_a_composed_one_is_refused(scheduler: str, site: 
     registry = site.registry()
     with pytest.raises(PluginBrokenError, match="itself composed"):
         registry.launcher("aflux")
-    assert [found.detection.usable for found in registry.findings({})] == [False, False]
+    assert [found.detection.usable for found in find(registry, {})] == [False, False]
 
 
 def test_the_highest_score_wins_and_what_declines_is_never_taken(site: Site) -> None:
@@ -269,10 +270,10 @@ def test_the_highest_score_wins_and_what_declines_is_never_taken(site: Site) -> 
             files={f"{name}_parts": detect.format(name, score)},
         )
     registry = site.registry()
-    findings = registry.findings({"FLUX": "50"})
+    findings = find(registry, {"FLUX": "50"})
     assert [found.entry.name for found in findings] == ["shy", "flux", "low", "silent"]
     assert not findings[-1].detection.usable
-    chosen = registry.choose(findings)
+    chosen = best(findings)
     assert chosen is not None
     assert chosen.entry.name == "flux"
     assert chosen.detection.version == "0.6"
@@ -286,7 +287,7 @@ def test_a_detector_that_fails_is_evidence_and_the_others_are_asked(body: str, s
         launcher_hook("odd", more=", detect='odd_parts:detect'"),
         files={"odd_parts": f"def detect(environment): {body}"},
     )
-    findings = site.registry().findings({})
+    findings = find(site.registry(), {})
     assert [found.entry.name for found in findings] == ["flux", "odd"]
     assert not findings[1].detection.usable
     assert "'odd' of smartcore-odd failed in odd_parts:detect" in findings[1].detection.evidence
@@ -294,7 +295,7 @@ def test_a_detector_that_fails_is_evidence_and_the_others_are_asked(body: str, s
 
 def test_a_detector_is_given_the_environment_asked_about(site: Site) -> None:
     add_flux(site)
-    (finding,) = site.registry().findings({"FLUX": "0"})
+    (finding,) = find(site.registry(), {"FLUX": "0"})
     assert not finding.detection.usable
 
 
@@ -343,8 +344,8 @@ def test_nonsense_among_a_sites_defaults_is_an_error(site: Site) -> None:
 def test_a_registry_of_nothing_is_usable() -> None:
     registry = Registry([])
     assert registry.plugins == []
-    assert registry.findings({}) == []
-    assert registry.choose([]) is None
+    assert find(registry, {}) == []
+    assert best([]) is None
     assert registry.run_settings_class("anything") is None
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,16 +13,7 @@ from .output import Json, cell, json_option, print_facts, print_json, print_tabl
 from .shell import Shell, complete_launchers, pass_shell
 
 if TYPE_CHECKING:
-    from smartcore.registry import Finding
-
-AUTO = "auto"
-
-
-class Choice(NamedTuple):
-    """The launcher that ``auto`` takes, empty if none; and why."""
-
-    name: str
-    why: str
+    from smartcore.detection import Choice, Finding
 
 
 @click.group()
@@ -51,9 +41,11 @@ def list_(shell: Shell, as_json: bool) -> None:
     Example:
       smartcore launchers list --json
     """
-    findings = shell.registry.findings(os.environ)
+    from smartcore.detection import Choice, choose, find
+
+    findings = find(shell.registry, os.environ)
     try:
-        choice = choose(shell, findings)
+        choice = choose(shell.registry, shell.config, os.environ, findings)
     except SmartcoreError as error:
         choice = Choice("", str(error))
     rows = [_row(shell, finding, choice) for finding in findings]
@@ -100,12 +92,14 @@ def show(shell: Shell, name: str, as_json: bool) -> None:
     Example:
       smartcore launchers show local
     """
+    from smartcore.detection import find
+
     registry = shell.registry
     entry = registry.launcher(name.lower())
     plugin = registry.plugin(entry.plugin)
     (detection,) = (
         finding.detection
-        for finding in registry.findings(os.environ)
+        for finding in find(registry, os.environ)
         if finding.entry.name == entry.name
     )
     facts: dict[str, Json] = {
@@ -137,28 +131,16 @@ def detect(shell: Shell, as_json: bool) -> None:
     Example:
       launcher=$(smartcore launchers detect)
     """
-    choice = choose(shell, shell.registry.findings(os.environ))
+    from smartcore.detection import choose
+
+    try:
+        choice = choose(shell.registry, shell.config, os.environ)
+    except SmartcoreError as error:
+        if not as_json:
+            raise
+        print_json({"name": None, "why": str(error)})
+        raise click.exceptions.Exit(1) from None
     if as_json:
-        print_json({"name": choice.name or None, "why": choice.why})
-    elif choice.name:
-        click.echo(choice.name)
+        print_json({"name": choice.name, "why": choice.why})
     else:
-        click.echo(f"smartcore: error: {choice.why}; see: smartcore launchers list", err=True)
-    if not choice.name:
-        raise click.exceptions.Exit(1)
-
-
-def choose(shell: Shell, findings: Sequence[Finding]) -> Choice:
-    """The launcher that ``Experiment(launcher="auto")`` takes here.
-
-    :raises SmartcoreError: the setting names one that cannot be used
-    """
-    name = shell.config.text("launcher").lower()
-    if name not in {"", AUTO}:
-        shell.registry.launcher(name)
-        return Choice(name, f"the setting launcher says so ({shell.config.origin('launcher')})")
-    chosen = shell.registry.choose(findings)
-    if chosen is None:
-        return Choice("", "no installed launcher is usable here")
-    evidence, score = chosen.detection.evidence, int(chosen.detection.score)
-    return Choice(chosen.entry.name, f"{evidence} (score {score})")
+        click.echo(choice.name)

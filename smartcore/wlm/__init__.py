@@ -10,17 +10,18 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from smartcore.detection import choose
 from smartcore.error import UnsupportedError
 from smartcore.registry import LauncherEntry, default_registry
 
-FALLBACK = "local"
-
 
 def detect_launcher() -> str:
-    """The launcher that ``Experiment(launcher="auto")`` takes on this host."""
+    """The launcher that ``Experiment(launcher="auto")`` takes on this host.
+
+    :raises UnsupportedError: none is usable here
+    """
     registry = default_registry()
-    chosen = registry.choose(registry.findings(os.environ))
-    return chosen.entry.name if chosen else FALLBACK
+    return choose(registry, registry.load_config(), os.environ).name
 
 
 def get_hosts(launcher: str | None = None) -> list[str]:

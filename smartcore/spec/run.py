@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,6 +41,8 @@ def run_command(
     :raises ShellError: it could not be started or did not end in time. A code other than 0 is
         no error here.
     """
+    import subprocess
+
     try:
         process = subprocess.Popen(
             argv,

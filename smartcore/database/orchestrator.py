@@ -115,7 +115,7 @@ class Orchestrator(EntityList[DBNode]):
         self.batch_args: dict[str, str | None] = {}
         self.walltime: str | None = None
         self.cpus: int | None = None
-        self.telemetry = TelemetryConfiguration()
+        self._telemetry = TelemetryConfiguration()
         self._live: LiveDatabase | None = None
         self._server: DatabaseBackend | None = None
         if "cpus_per_shard" in self.further:
@@ -168,6 +168,11 @@ class Orchestrator(EntityList[DBNode]):
         if not self._hosts:
             raise DatabaseError(f"the hosts of {self.name!r} are not known yet; start it first")
         return list(self._hosts)
+
+    @property
+    def telemetry(self) -> TelemetryConfiguration:
+        """The switch for its telemetry; off unless enabled."""
+        return self._telemetry
 
     def resources(self) -> Resources:
         """What one shard needs."""

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from smartcore import config, log
-from smartcore.database import Orchestrator
-from smartcore.detection import AUTO, choose
-from smartcore.entity import DBNode, Ensemble, Entity, EntitySequence, Model
-from smartcore.entity.entity import check_name
+from smartcore import log
 from smartcore.error import (
     EntityExistsError,
     InputError,
     InputTypeError,
     PathNotFoundError,
 )
-from smartcore.launch.check import Startable, startable
-from smartcore.launch.run import Run
-from smartcore.registry import Registry, default_registry
-from smartcore.session import Session, names_of
-from smartcore.settings import BatchSettings, Container, RunSettings
-from smartcore.spec import State, Status
-from smartcore.status import SmartcoreStatus, from_state
-from smartcore.telemetry import ExperimentTelemetryConfiguration
 
-# Imported where they are used: `from smartcore import Experiment` stays quick.
+# This is a facade: each method imports what it needs, and `from smartcore import Experiment` is
+# quick.
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import Any, Self
+
+    from smartcore.config import Config
+    from smartcore.database import Orchestrator
+    from smartcore.entity import Ensemble, Entity, EntitySequence, Model
+    from smartcore.launch.check import Startable
+    from smartcore.launch.run import Run
     from smartcore.preview import Format, Verbosity
+    from smartcore.registry import Registry
+    from smartcore.settings import BatchSettings, Container, RunSettings
+    from smartcore.spec import Status
+    from smartcore.status import SmartcoreStatus
+    from smartcore.telemetry import ExperimentTelemetryConfiguration
 
 logger = log.get_logger(__name__)
 
@@ -63,6 +64,10 @@ class Experiment:
         max_running: int | None = None,
         registry: Registry | None = None,
     ) -> None:
+        from smartcore.entity.entity import check_name
+        from smartcore.registry import default_registry
+        from smartcore.session import Session
+
         self.name = check_name(name)
         self.exp_path = str(_experiment_path(name, exp_path))
         self._registry = registry if registry is not None else default_registry()
@@ -107,7 +112,7 @@ class Experiment:
         self,
         exe: str,
         exe_args: str | Sequence[str] | None = None,
-        run_command: str = AUTO,
+        run_command: str = "auto",
         run_args: Mapping[str, int | str | float | None] | None = None,
         env_vars: Mapping[str, str | int | float | bool | None] | None = None,
         container: Container | None = None,
@@ -181,6 +186,9 @@ class Experiment:
         :param path: its directory; None is ``<experiment>/<name>``
         :param enable_key_prefixing: database clients in it prefix what they write with its name
         """
+        from smartcore.entity import Model
+        from smartcore.entity.entity import check_name
+
         check_name(name)
         model = Model(
             name,
@@ -211,6 +219,9 @@ class Experiment:
         :param perm_strategy: ``all_perm``, ``step``, ``random``, or a function
         :param path: its directory; None is ``<experiment>/<name>``
         """
+        from smartcore.entity import Ensemble
+        from smartcore.entity.entity import check_name
+
         check_name(name)
         return Ensemble(
             name,
@@ -230,7 +241,7 @@ class Experiment:
         db_nodes: int = 1,
         batch: bool = False,
         hosts: list[str] | str | None = None,
-        run_command: str = AUTO,
+        run_command: str = "auto",
         interface: str | list[str] | None = None,
         account: str | None = None,
         time: str | None = None,
@@ -249,6 +260,9 @@ class Experiment:
         :param kwargs: ``allow_unauthenticated=True`` admits clients that send no password;
             ``backend`` names another kind of server
         """
+        from smartcore.database import Orchestrator
+        from smartcore.entity.entity import check_name
+
         check_name(db_identifier)
         kwargs.setdefault("backend", self._config.text("database.backend"))
         database = Orchestrator(
@@ -298,7 +312,7 @@ class Experiment:
         """
         from smartcore.generate import generate
 
-        entities = startable(args)
+        entities = self._session.entities(args)
         for run in self._session.runs_of(entities):
             if run.active:
                 state = run.status.state.value.lower()
@@ -331,7 +345,7 @@ class Experiment:
         """
         from smartcore.preview import preview_of, render, write
 
-        entities = startable(args)
+        entities = self._session.entities(args)
         running = list(self._session.databases.values())
         preview = preview_of(
             self.name,
@@ -370,9 +384,9 @@ class Experiment:
         :raises StepFailedError: only with ``raise_on_failure``
         :raises DatabaseError: a database did not come up; nothing of this call is left running
         """
-        entities = startable(args)
+        entities = self._session.entities(args)
         if summary:
-            names = [name for entity in entities for name in names_of(entity)]
+            names = self._session.names(entities)
             logger.info("launching %d: %s", len(names), ", ".join(names))
         self._session.start(
             entities,
@@ -388,7 +402,7 @@ class Experiment:
 
         :raises InputError: one of them was never started here
         """
-        entities = startable(args)
+        entities = self._session.entities(args)
         for entity in entities:
             self._started(entity)
         self._session.stop(entities)
@@ -403,9 +417,11 @@ class Experiment:
         :param timeout: seconds, or a timedelta; None waits for ever
         :raises WaitTimeoutError: naming some that go on
         """
+        from datetime import timedelta
+
         limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
         if args:
-            runs = [run for entity in startable(args) for run in self._started(entity)]
+            runs = [run for entity in self._session.entities(args) for run in self._started(entity)]
         else:
             runs = self._session.active_models()
         self._session.wait(runs, limit)
@@ -447,20 +463,32 @@ class Experiment:
 
         :raises InputError: it was never started here
         """
-        runs = self._started(*startable([entity]))
-        return min((run.status for run in runs), key=lambda status: _ORDER[status.state])
+        from smartcore.status import farthest_from_success
+
+        runs = self._started(*self._session.entities([entity]))
+        return farthest_from_success(run.status for run in runs)
 
     def statuses(self, *args: Entity | EntitySequence[Entity]) -> dict[str, Status]:
         """The status of each model, member and shard by its name; without arguments, of all."""
         runs = self._session.runs
         if args:
-            names = [name for entity in startable(args) for name in names_of(entity)]
+            names = [
+                name
+                for entity in self._session.entities(args)
+                for name in self._session.names([entity])
+            ]
             return {name: runs[name].status for name in names if name in runs}
         return {name: run.status for name, run in runs.items()}
 
     def get_status(self, *args: Entity | EntitySequence[Entity]) -> list[SmartcoreStatus]:
         """The status of each model, member and shard, in the order of the arguments."""
-        names = [name for entity in startable(args) for name in names_of(entity)]
+        from smartcore.status import SmartcoreStatus, from_state
+
+        names = [
+            name
+            for entity in self._session.entities(args)
+            for name in self._session.names([entity])
+        ]
         return [
             from_state(self._session.runs[name].status.state)
             if name in self._session.runs
@@ -474,9 +502,12 @@ class Experiment:
         :raises InputTypeError: a database, which does not finish by itself
         :raises InputError: it was never started here
         """
+        from smartcore.database import Orchestrator
+        from smartcore.entity import DBNode
+
         if isinstance(entity, Orchestrator | DBNode):
             raise InputTypeError("a database does not finish by itself; ask its is_active()")
-        return not any(run.active for run in self._started(*startable([entity])))
+        return not any(run.active for run in self._started(*self._session.entities([entity])))
 
     def summary(self, style: str = "github") -> str:
         """A table of everything that was launched, also of what still runs.
@@ -516,32 +547,13 @@ class Experiment:
         return database
 
     def _started(self, entity: Startable) -> list[Run]:
-        names = names_of(entity)
+        names = self._session.names([entity])
         missing = [name for name in names if name not in self._session.runs]
         if missing or not names:
             raise InputError(
                 f"{entity.name!r} was never started in this experiment; start it first"
             )
         return [self._session.runs[name] for name in names]
-
-
-_ORDER = {
-    state: order
-    for order, state in enumerate(
-        [
-            State.FAILED,
-            State.TIMEOUT,
-            State.LOST,
-            State.CANCELLED,
-            State.PAUSED,
-            State.UNKNOWN,
-            State.QUEUED,
-            State.NEW,
-            State.RUNNING,
-            State.COMPLETED,
-        ]
-    )
-}
 
 
 def _experiment_path(name: str, exp_path: str | None) -> Path:
@@ -562,7 +574,9 @@ def _check_limit(max_running: int) -> None:
         raise InputError(f"max_running is {max_running}; give 1 or more, or 0 for the default")
 
 
-def _resolve_launcher(launcher: str, registry: Registry, settings: config.Config) -> str:
+def _resolve_launcher(launcher: str, registry: Registry, settings: Config) -> str:
+    from smartcore.detection import AUTO, choose
+
     if not isinstance(launcher, str):
         raise InputTypeError(f"launcher is a {type(launcher).__name__}; give its name")
     name = launcher.lower()

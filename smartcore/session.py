@@ -211,6 +211,14 @@ class Session:
 
     # -- afterwards -----------------------------------------------------------------------------
 
+    def entities(self, given: Sequence[object]) -> list[Startable]:
+        """The entities given by a user, if all of them can be started."""
+        return check.startable(given)
+
+    def names(self, given: Sequence[object]) -> list[str]:
+        """Names of the runs of the entities given by a user: members and shards have their own."""
+        return [name for entity in check.startable(given) for name in names_of(entity)]
+
     def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
         """The newest runs of these entities, in order; those never started have none."""
         names = [name for entity in entities for name in names_of(entity)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -63,6 +64,25 @@ def from_state(state: State, last: State = State.NEW) -> SmartcoreStatus:
     :param last: the last state that was known; an UNKNOWN ``state`` reads as this one
     """
     return _BY_STATE[last if state is State.UNKNOWN else state]
+
+
+_FARTHEST_FIRST: Final = (
+    State.FAILED,
+    State.TIMEOUT,
+    State.LOST,
+    State.CANCELLED,
+    State.PAUSED,
+    State.UNKNOWN,
+    State.QUEUED,
+    State.NEW,
+    State.RUNNING,
+    State.COMPLETED,
+)
+
+
+def farthest_from_success(statuses: Iterable[Status]) -> Status:
+    """One status for several: failed before stopped before waiting before running before done."""
+    return min(statuses, key=lambda status: _FARTHEST_FIRST.index(status.state))
 
 
 SmartSimStatus = SmartcoreStatus

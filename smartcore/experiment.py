@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from smartcore.config import Config
     from smartcore.database import Orchestrator
     from smartcore.entity import Ensemble, Entity, EntitySequence, Model
-    from smartcore.launch.check import Startable
-    from smartcore.launch.run import Run
     from smartcore.preview import Format, Verbosity
     from smartcore.registry import Registry
     from smartcore.settings import BatchSettings, Container, RunSettings
@@ -80,6 +78,25 @@ class Experiment:
             self.name, Path(self.exp_path), resolved, self._registry, self._config, max_running
         )
         self._identifiers: set[str] = set()
+
+    @classmethod
+    def attach(cls, path: str, *, registry: Registry | None = None) -> Experiment:
+        """Take up an experiment that an earlier driver left, also one that was killed.
+
+        What runs is followed and can be waited for and stopped, by name; ``summary`` shows
+        everything that was ever launched.
+
+        :param path: the experiment's directory
+        :raises PathNotFoundError: nothing was started there
+        :raises InputError: its driver lives
+        """
+        from smartcore.launch import journal
+
+        directory = Path(path).expanduser().absolute()
+        story = journal.read(directory)
+        made = cls(story.name, str(directory), story.launcher, registry=registry)
+        made._session.adopt(story)
+        return made
 
     def __str__(self) -> str:
         return self.name
@@ -395,21 +412,18 @@ class Experiment:
             raise_on_failure=raise_on_failure,
         )
 
-    def stop(self, *args: Entity | EntitySequence[Entity]) -> None:
+    def stop(self, *args: Entity | EntitySequence[Entity] | str) -> None:
         """End entities: SIGTERM, then SIGKILL after a grace period. Returns when they have ended.
 
         What has ended already is left as it is.
 
         :raises InputError: one of them was never started here
         """
-        entities = self._session.entities(args)
-        for entity in entities:
-            self._started(entity)
-        self._session.stop(entities)
+        self._session.stop(self._session.started(args))
 
     def wait(
         self,
-        *args: Entity | EntitySequence[Entity],
+        *args: Entity | EntitySequence[Entity] | str,
         timeout: timedelta | float | None = None,
     ) -> None:
         """Return when these have ended; without arguments, when all models have.
@@ -420,10 +434,7 @@ class Experiment:
         from datetime import timedelta
 
         limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
-        if args:
-            runs = [run for entity in self._session.entities(args) for run in self._started(entity)]
-        else:
-            runs = self._session.active_models()
+        runs = self._session.started(args) if args else self._session.active_models()
         self._session.wait(runs, limit)
 
     def poll(
@@ -457,7 +468,7 @@ class Experiment:
 
     # -- what is known --------------------------------------------------------------------------
 
-    def status(self, entity: Entity | EntitySequence[Entity]) -> Status:
+    def status(self, entity: Entity | EntitySequence[Entity] | str) -> Status:
         """All that is known about an entity. For several members or shards, the status of the one
         that is farthest from success: failed before running before completed.
 
@@ -465,30 +476,22 @@ class Experiment:
         """
         from smartcore.status import farthest_from_success
 
-        runs = self._started(*self._session.entities([entity]))
+        runs = self._session.started([entity])
         return farthest_from_success(run.status for run in runs)
 
-    def statuses(self, *args: Entity | EntitySequence[Entity]) -> dict[str, Status]:
+    def statuses(self, *args: Entity | EntitySequence[Entity] | str) -> dict[str, Status]:
         """The status of each model, member and shard by its name; without arguments, of all."""
         runs = self._session.runs
         if args:
-            names = [
-                name
-                for entity in self._session.entities(args)
-                for name in self._session.names([entity])
-            ]
+            names = self._session.names(args)
             return {name: runs[name].status for name in names if name in runs}
         return {name: run.status for name, run in runs.items()}
 
-    def get_status(self, *args: Entity | EntitySequence[Entity]) -> list[SmartcoreStatus]:
+    def get_status(self, *args: Entity | EntitySequence[Entity] | str) -> list[SmartcoreStatus]:
         """The status of each model, member and shard, in the order of the arguments."""
         from smartcore.status import SmartcoreStatus, from_state
 
-        names = [
-            name
-            for entity in self._session.entities(args)
-            for name in self._session.names([entity])
-        ]
+        names = self._session.names(args)
         return [
             from_state(self._session.runs[name].status.state)
             if name in self._session.runs
@@ -496,7 +499,7 @@ class Experiment:
             for name in names
         ]
 
-    def finished(self, entity: Entity | EntitySequence[Entity]) -> bool:
+    def finished(self, entity: Entity | EntitySequence[Entity] | str) -> bool:
         """True when a model, or every member of an ensemble, has ended.
 
         :raises InputTypeError: a database, which does not finish by itself
@@ -507,7 +510,7 @@ class Experiment:
 
         if isinstance(entity, Orchestrator | DBNode):
             raise InputTypeError("a database does not finish by itself; ask its is_active()")
-        return not any(run.active for run in self._started(*self._session.entities([entity])))
+        return not any(run.active for run in self._session.started([entity]))
 
     def summary(self, style: str = "github") -> str:
         """A table of everything that was launched, also of what still runs.
@@ -545,15 +548,6 @@ class Experiment:
         database, jobs = reconnect(checkpoint, self._registry)
         self._session.follow(database, jobs)
         return database
-
-    def _started(self, entity: Startable) -> list[Run]:
-        names = self._session.names([entity])
-        missing = [name for name in names if name not in self._session.runs]
-        if missing or not names:
-            raise InputError(
-                f"{entity.name!r} was never started in this experiment; start it first"
-            )
-        return [self._session.runs[name] for name in names]
 
 
 def _experiment_path(name: str, exp_path: str | None) -> Path:

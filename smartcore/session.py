@@ -18,10 +18,11 @@ from smartcore.database import (
     client_environment,
 )
 from smartcore.entity import Model
-from smartcore.error import DatabaseError, StepFailedError
+from smartcore.error import DatabaseError, InputError, SmartcoreError, StepFailedError
 from smartcore.launch import check, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
+from smartcore.launch.journal import Journal, Story, unseen
 from smartcore.launch.process import LocalProcesses, ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
@@ -71,6 +72,7 @@ class Session:
         # Where colocated databases listen, by model; that of a queued one is not bound yet.
         self._colocated: dict[str, ShardAddress] = {}
         self._engine: Engine | None = None
+        self._journal: Journal | None = None
         self._listeners = _Listeners()
 
     @property
@@ -80,12 +82,28 @@ class Session:
             grace = timedelta(seconds=self.config.number("stop_grace"))
             context = LauncherContext(self.name, self.path, LocalProcesses(grace), dict(os.environ))
             launcher = self.registry.make_launcher(self.launcher, context)
-            self._engine = Engine(launcher, max_running=self._max_running, on_end=self._ended)
+            self._engine = Engine(
+                launcher,
+                max_running=self._max_running,
+                on_start=self._began,
+                on_end=self._ended,
+            )
         return self._engine
 
     def warm_up(self) -> None:
         """Make the engine ready, so that a start need not."""
         self.engine.start()
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, opened when first needed.
+
+        :raises InputError: another living process drives this experiment
+        """
+        if self._journal is None:
+            self._journal = Journal(self.path)
+            self._journal.opened(self.name, self.launcher)
+        return self._journal
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -105,6 +123,7 @@ class Session:
             registry=self.registry,
             launcher=self.launcher,
         )
+        _ = self.journal  # a second driver is refused before anything is launched
         models = models_of(entities)
         names = [entity.name for entity in entities]
         self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
@@ -152,8 +171,7 @@ class Session:
         for run in runs:
             self.runs[run.name] = run
         self.history += runs
-        for run in runs:
-            self.telemetry.started(run)
+        self.journal.launch(runs)
         _warn_at_exit(self)
         self.engine.submit(runs)
 
@@ -172,6 +190,7 @@ class Session:
             timeout=timedelta(seconds=self.config.number("database.start_timeout")),
         )
         self.databases[database.db_identifier] = database
+        self.journal.database(database.db_identifier, database.checkpoint_file)
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -216,38 +235,55 @@ class Session:
         return check.startable(given)
 
     def names(self, given: Sequence[object]) -> list[str]:
-        """Names of the runs of the entities given by a user: members and shards have their own."""
-        return [name for entity in check.startable(given) for name in names_of(entity)]
+        """Names of the runs of what a user gave: members and shards have their own.
+
+        A text is the name of a model, or the identifier of a database.
+        """
+        names: list[str] = []
+        for item in given:
+            if isinstance(item, str):
+                names += names_of(self.databases[item]) if item in self.databases else [item]
+            else:
+                names += [name for entity in check.startable([item]) for name in names_of(entity)]
+        return names
+
+    def started(self, given: Sequence[object]) -> list[Run]:
+        """The newest runs of what a user gave.
+
+        :raises InputError: one of them was never started here
+        """
+        names = self.names(given)
+        for name in names:
+            if name not in self.runs:
+                raise InputError(f"{name!r} was never started in this experiment; start it first")
+        return [self.runs[name] for name in names]
 
     def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
         """The newest runs of these entities, in order; those never started have none."""
         names = [name for entity in entities for name in names_of(entity)]
         return [self.runs[name] for name in names if name in self.runs]
 
-    def stop(self, entities: Sequence[Startable]) -> None:
+    def stop(self, runs: Sequence[Run]) -> None:
         """End models first, then databases; what has ended already is left as it is."""
-        models = [entity for entity in entities if not isinstance(entity, Orchestrator)]
-        for group in (models, databases_of(entities)):
-            active = [run for run in self.runs_of(group) if run.active]
-            if active:
-                self.engine.stop(active)
+        for kind in (MODEL, SHARD):
+            self.stop_runs([run for run in runs if run.kind == kind])
         self._forget_ended_databases()
 
     def _forget_ended_databases(self) -> None:
         for identifier, database in list(self.databases.items()):
-            if not any(run.active for run in self.runs_of([database])):
+            if not any(self.runs[name].active for name in names_of(database)):
                 database.unbind()
                 del self.databases[identifier]
 
     def stop_runs(self, runs: Sequence[Run]) -> None:
         """End those of ``runs`` that are active."""
-        self.engine.stop([run for run in runs if run.active])
+        active = [run for run in runs if run.active]
+        if active:
+            self.engine.stop(active)
 
     def stop_all(self) -> None:
         """End all models, then all databases."""
-        self.stop_runs(self.active_models())
-        self.stop_runs(self.active())
-        self._forget_ended_databases()
+        self.stop(self.active())
 
     def wait(
         self,
@@ -296,11 +332,47 @@ class Session:
             )
         self.databases[database.db_identifier] = database
 
+    def adopt(self, story: Story) -> None:
+        """Take up what earlier drivers of this experiment launched.
+
+        What runs is followed; what ended unseen is lost, unless a record tells how it ended.
+        """
+        self.history = story.runs
+        self.runs = {run.name: run for run in story.runs}
+        open_runs = self.active()
+        _ = self.journal
+        for run in open_runs:
+            if run.job is None:
+                run.status = unseen(run)
+        self.engine.attach([run for run in open_runs if run.active])
+        for run in open_runs:
+            run.limited = run.kind == MODEL
+        for identifier, checkpoint in story.databases.items():
+            shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
+            if shards:
+                self._adopt_database(identifier, checkpoint)
+
+    def _adopt_database(self, identifier: str, checkpoint: str) -> None:
+        from smartcore.database import reconnect
+
+        try:
+            database, _ = reconnect(checkpoint, self.registry)
+        except SmartcoreError as error:
+            log.warning("the database %r runs, but cannot be used: %s", identifier, error)
+        else:
+            self.databases[identifier] = database
+
     def on_end(self, listener: EndListener) -> None:
         """Call ``listener`` for each end from now on, from a thread of its own."""
         self._listeners.add(listener)
 
+    def _began(self, runs: Sequence[Run]) -> None:
+        self.journal.started(runs)
+        for run in runs:
+            self.telemetry.started(run)
+
     def _ended(self, run: Run) -> None:
+        self.journal.ended(run)
         # A shard that ends before its database serves is told of by the start's own error.
         quiet = run.kind == SHARD and run.name not in self._serving_shards()
         if run.status.state not in _FINE and not quiet:
@@ -327,6 +399,9 @@ class Session:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self._listeners.close()
 
 

@@ -47,6 +47,7 @@ class Engine:
 
     :param launcher: what starts and stops
     :param max_running: how many limited runs may be active at once; None asks the launcher
+    :param on_start: called from the engine's thread with the runs that were started together
     :param on_end: called from the engine's thread after each end, before waiters wake
     :param clock: monotonic seconds
     """
@@ -56,6 +57,7 @@ class Engine:
         launcher: Launcher,
         *,
         max_running: int | None = None,
+        on_start: Callable[[Sequence[Run]], None] = lambda runs: None,
         on_end: Callable[[Run], None] = lambda run: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +65,7 @@ class Engine:
             max_running = launcher.max_running
         self.launcher = launcher
         self.max_running = max_running
+        self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
         self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -89,11 +92,16 @@ class Engine:
                 self._thread.start()
 
     def submit(self, runs: Sequence[Run]) -> None:
-        """Hand over runs; they start as soon as the limit allows, in this order."""
+        """Hand over runs, and return when those that the limit allows were started.
+
+        The others follow, in this order, as runs end.
+        """
         for run in runs:
             run.status = Status(State.QUEUED)
             run.submitted = self._clock()
-        self._tell(lambda: self._pending.extend(runs))
+        accepted = threading.Event()
+        self._tell(lambda: self._accept(runs, accepted))
+        accepted.wait()
 
     def attach(self, runs: Sequence[Run]) -> None:
         """Follow runs that another process started; their ``job`` is set. Returns when known."""
@@ -182,6 +190,13 @@ class Engine:
     def _patience(self) -> float | None:
         return self._interval if self._asks and self._active else None
 
+    def _accept(self, runs: Sequence[Run], accepted: threading.Event) -> None:
+        try:
+            self._pending.extend(runs)
+            self._fill()
+        finally:
+            accepted.set()
+
     def _fill(self) -> None:
         batch: list[Run] = []
         limited = self._limited
@@ -200,9 +215,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
             answers = [Started(error=str(error) or type(error).__name__)] * len(batch)
         now = self._clock()
+        refused = []
         for run, answer in zip(batch, answers, strict=True):
             if answer.id is None:
-                self._end(run, _not_started(answer.error))
+                refused.append((run, answer.error))
                 continue
             if answer.error:
                 log.warning("%s: %s", run.name, answer.error)
@@ -211,6 +227,12 @@ class Engine:
             self._active[answer.id] = run
             self._limited += run.limited
         self._interval = FIRST_INTERVAL
+        try:
+            self._on_start([run for run in batch if run.job is not None])
+        except Exception:  # a listener's fault must not lose the runs that did start
+            log.exception("a listener for starts failed")
+        for run, error in refused:
+            self._end(run, _not_started(error))
 
     def _heard(self, job: JobId, status: Status) -> None:
         run = self._active.get(job)

@@ -1,0 +1,295 @@
+"""The journal: what each driver of an experiment launched, so that another process can take it up.
+
+``<experiment>/.smartcore/journal/<host>-<pid>.jsonl``: one file for each writing process, which
+holds a lock on it (flock(2)) as long as it lives; readers merge them. A line is one JSON object
+with the version of the format (``v``), the time in seconds (``at``), and ``what`` happened::
+
+    open      experiment, launcher, host, pid
+    launch    runs: [{tag, name, kind, run_id, cwd, out, err}]     before it is done
+    started   jobs: {tag: job}
+    ended     tag, status
+    database  identifier, checkpoint
+
+Lines are only appended, whole, in one write each. Neither arguments nor variables are in it, so
+nothing secret is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from smartcore.error import ConfigError, InputError, PathNotFoundError
+from smartcore.launch.run import Run
+from smartcore.log import get_logger
+from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, Tag
+
+log = get_logger(__name__)
+
+VERSION = 1
+DIRECTORY = Path(".smartcore", "journal")
+
+
+class Journal:
+    """The lines of this process about one experiment.
+
+    :param experiment: the experiment's directory; its parts are made as needed
+    :raises InputError: another living process drives this experiment
+    """
+
+    def __init__(self, experiment: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        host, pid = os.uname().nodename, os.getpid()
+        directory = experiment / DIRECTORY
+        path = directory / f"{host}-{pid}.jsonl"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _refuse_second_driver(experiment, path)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the journal {path}: {error.strerror}; make the experiment's"
+                " directory writable"
+            ) from error
+        _lock(self._file)
+
+    def opened(self, name: str, launcher: str) -> None:
+        """Write who drives which experiment."""
+        host = os.uname().nodename
+        self._write("open", experiment=name, launcher=launcher, host=host, pid=os.getpid())
+
+    def launch(self, runs: Sequence[Run]) -> None:
+        """Write what is about to be launched."""
+        self._write("launch", runs=[_described(run) for run in runs])
+
+    def started(self, runs: Sequence[Run]) -> None:
+        """Write the ids of what was started."""
+        jobs = {run.step.tag: run.job for run in runs if run.job is not None}
+        if jobs:
+            self._write("started", jobs=jobs)
+
+    def ended(self, run: Run) -> None:
+        """Write how a run ended."""
+        self._write("ended", tag=run.step.tag, status=status_to_json(run.status))
+
+    def database(self, identifier: str, checkpoint: str) -> None:
+        """Write where the checkpoint of a running database is."""
+        self._write("database", identifier=identifier, checkpoint=checkpoint)
+
+    def _write(self, what: str, **fields: object) -> None:
+        line = json.dumps({"v": VERSION, "at": round(self._clock(), 6), "what": what, **fields})
+        try:
+            os.write(self._file, f"{line}\n".encode())
+        except OSError as error:
+            # A full disk must not take down what runs; a later attach may know less.
+            log.error("cannot write the journal: %s", error.strerror)
+
+    def close(self) -> None:
+        """Let another process drive."""
+        os.close(self._file)
+
+
+def _described(run: Run) -> dict[str, object]:
+    step = run.step
+    return {
+        "tag": step.tag,
+        "name": step.name,
+        "kind": run.kind,
+        "run_id": run.run_id,
+        "cwd": str(step.cwd),
+        "out": str(step.stdout),
+        "err": str(step.stderr),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A process that wrote, or writes, a journal."""
+
+    host: str
+    pid: int
+    living: bool
+
+
+@dataclass
+class Story:
+    """What the journals of an experiment say, merged.
+
+    :param name: the experiment's name
+    :param launcher: the launcher of its newest driver
+    :param runs: every launch, in order
+    :param databases: checkpoint of each database that was started, by identifier
+    :param drivers: who wrote
+    """
+
+    name: str = ""
+    launcher: str = ""
+    runs: list[Run] = field(default_factory=list)
+    databases: dict[str, str] = field(default_factory=dict)
+    drivers: list[Driver] = field(default_factory=list)
+
+
+def read(experiment: Path) -> Story:
+    """Merge the journals of an experiment.
+
+    :raises PathNotFoundError: there is none
+    :raises ConfigError: one was written by a newer smartcore, or cannot be read
+    """
+    files = sorted((experiment / DIRECTORY).glob("*.jsonl"))
+    if not files:
+        raise PathNotFoundError(
+            f"{experiment} has no journal; give the directory of an experiment that was started"
+        )
+    story = Story()
+    lines = []
+    for file in files:
+        own = list(_lines(file))
+        lines += own
+        opening = next((line for line in own if line.get("what") == "open"), None)
+        if opening is not None:
+            driver = Driver(str(opening["host"]), int(str(opening["pid"])), _is_locked(file))
+            story.drivers.append(driver)
+    runs: dict[str, Run] = {}
+    for line in sorted(lines, key=lambda line: float(str(line["at"]))):
+        _apply(line, story, runs)
+    story.runs = list(runs.values())
+    return story
+
+
+def _lines(file: Path) -> Iterator[Mapping[str, object]]:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the journal {file}: {error.strerror}") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            # The last line of a file may be torn: the machine lost power, or the disk was full.
+            log.debug("%s, line %d is torn", file, number)
+            continue
+        if content.get("v", 0) > VERSION:
+            raise ConfigError(
+                f"{file} was written by a newer smartcore (format {content['v']}, this one reads"
+                f" {VERSION}); upgrade smartcore to read it"
+            )
+        yield content
+
+
+def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> None:
+    what, at = line["what"], float(str(line["at"]))
+    if what == "open":
+        story.name, story.launcher = str(line["experiment"]), str(line["launcher"])
+    elif what == "launch":
+        for item in _list(line["runs"]):
+            runs[str(item["tag"])] = _run(item, at)
+    elif what == "started":
+        for tag, job in _mapping(line["jobs"]).items():
+            if tag in runs:
+                runs[tag].job = JobId(str(job))
+                runs[tag].status = Status(State.RUNNING, seen=_time(at))
+    elif what == "ended":
+        run = runs.get(str(line["tag"]))
+        if run is not None:
+            run.status = status_from_json(_mapping(line["status"]))
+    elif what == "database":
+        story.databases[str(line["identifier"])] = str(line["checkpoint"])
+
+
+def _run(item: Mapping[str, object], at: float) -> Run:
+    paths = {key: Path(str(item[key])) for key in ("cwd", "out", "err")}
+    tag = Tag(str(item["tag"]))
+    step = Step(str(item["name"]), tag, Command(()), paths["cwd"], paths["out"], paths["err"])
+    run = Run(step, str(item["kind"]), int(str(item["run_id"])))
+    run.status = Status(State.QUEUED, seen=_time(at))
+    return run
+
+
+def status_to_json(status: Status) -> dict[str, object]:
+    """A status as plain data."""
+    return {
+        "state": status.state.name,
+        "returncode": status.returncode,
+        "cause": status.cause.name if status.cause else None,
+        "reason": status.reason,
+        "source": status.source.name,
+        "seen": status.seen.timestamp(),
+        "host": status.host,
+        "elapsed": status.elapsed.total_seconds() if status.elapsed is not None else None,
+    }
+
+
+def status_from_json(content: Mapping[str, object]) -> Status:
+    """The way back from :func:`status_to_json`."""
+    code, elapsed, cause = content["returncode"], content["elapsed"], content["cause"]
+    return Status(
+        state=State[str(content["state"])],
+        returncode=None if code is None else int(str(code)),
+        cause=None if cause is None else Cause[str(cause)],
+        reason=str(content["reason"]),
+        source=Source[str(content["source"])],
+        seen=_time(float(str(content["seen"]))),
+        host=str(content["host"]),
+        elapsed=None if elapsed is None else timedelta(seconds=float(str(elapsed))),
+    )
+
+
+def unseen(run: Run) -> Status:
+    """The status of a run that was written down, and of which nobody knows whether it started."""
+    reason = "its driver ended while launching it"
+    return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _list(value: object) -> list[Mapping[str, object]]:
+    return value if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _refuse_second_driver(experiment: Path, own: Path) -> None:
+    for file in (experiment / DIRECTORY).glob("*.jsonl"):
+        if file != own and _is_locked(file):
+            host, _, pid = file.stem.rpartition("-")
+            raise InputError(
+                f"another driver of {experiment} is running: process {pid} on {host}; wait for its"
+                " end, stop it, or use another experiment path"
+            )
+
+
+def _lock(file: int) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # this process drives the experiment with another object already
+    except OSError as error:
+        log.debug("the journal cannot be locked here: %s", error.strerror)
+
+
+def _is_locked(file: Path) -> bool:
+    """True if the process that writes it lives."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no locks on this file system
+    finally:
+        os.close(handle)
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import shlex
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -476,11 +477,11 @@ def _farewell() -> None:
             names = ", ".join(f"{run.name} ({run.job})" for run in active[:5])
             more = f" and {len(active) - 5} more" if len(active) > 5 else ""
             log.warning(
-                "the driver of %r ends and these go on: %s%s; `with Experiment(...)` would have"
-                " stopped them",
+                "the driver of %r ends and these go on: %s%s; to end them: smartcore stop %s",
                 session.name,
                 names,
                 more,
+                shlex.quote(str(session.path)),
             )
 
 

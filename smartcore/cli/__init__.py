@@ -16,7 +16,10 @@ COMMANDS = {
     "launchers": LazyCommand(
         "smartcore.cli.launchers:launchers", "Show launchers, and which one auto takes."
     ),
+    "logs": LazyCommand("smartcore.cli.experiments:logs", "Print the output of a model."),
     "plugins": LazyCommand("smartcore.cli.plugins:plugins", "Show and check installed plugins."),
+    "status": LazyCommand("smartcore.cli.experiments:status", "Show how an experiment stands."),
+    "stop": LazyCommand("smartcore.cli.experiments:stop", "Stop what an experiment runs."),
 }
 
 
@@ -37,13 +40,14 @@ def _no_plugins(context: click.Context, _: click.Parameter, given: bool) -> None
 @click.version_option(__version__, prog_name="smartcore")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Look at what smartcore has to work with on this machine.
+    """Look after experiments, and at what smartcore has to work with on this machine.
 
     \b
     Examples:
       smartcore launchers list        what can launch here, and what auto takes
       smartcore doctor                is everything in order?
       smartcore info                  settings, and where each comes from
+      smartcore status PATH           how the models of an experiment stand
 
     Exit codes: 0 all is well, 1 a problem was found, 2 wrong usage.
     """

@@ -1,0 +1,160 @@
+"""``smartcore status``, ``logs`` and ``stop``: an experiment seen from any shell."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from smartcore.error import InputError
+
+from .output import Json, json_option, print_json, print_table
+from .shell import Shell, pass_shell
+
+if TYPE_CHECKING:
+    from smartcore.launch.run import Run
+    from smartcore.observe import Observer
+
+PATH = click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+WATCH_INTERVAL = 1.0
+
+
+def _observer(shell: Shell, path: Path) -> Observer:
+    from smartcore.observe import Observer
+
+    return Observer(path, shell.registry, shell.config)
+
+
+@click.command()
+@PATH
+@click.option("--watch", is_flag=True, help="Show it again every second until all has ended.")
+@json_option
+@pass_shell
+def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
+    """Show how the models and databases of the experiment in PATH stand.
+
+    AGE is how long ago the status was seen. The exit code is 1 if something failed or is lost.
+
+    \b
+    Examples:
+      smartcore status ./my-experiment
+      smartcore status ./my-experiment --watch
+    """
+    observer = _observer(shell, path)
+    runs = observer.refresh()
+    _show(observer, runs, as_json)
+    while watch and any(run.active for run in runs):
+        # What another process drives can only be asked about.
+        time.sleep(WATCH_INTERVAL)
+        runs = observer.refresh()
+        click.clear()
+        _show(observer, runs, as_json)
+    if any(run.status.state.value in {"Failed", "Lost", "Timeout"} for run in runs):
+        raise click.exceptions.Exit(1)
+
+
+def _show(observer: Observer, runs: list[Run], as_json: bool) -> None:
+    rows = [_row(run) for run in runs]
+    driver = observer.driver
+    if as_json:
+        drivers: Json = None if driver is None else {"host": driver.host, "pid": driver.pid}
+        print_json(
+            {
+                "experiment": observer.story.name,
+                "launcher": observer.story.launcher,
+                "driver": drivers,
+                "runs": rows,
+            }
+        )
+        return
+    print_table(rows)
+    who = "no driver" if driver is None else f"driven by process {driver.pid} on {driver.host}"
+    click.echo(f"\n{observer.story.name}: launcher {observer.story.launcher}, {who}")
+
+
+def _row(run: Run) -> dict[str, Json]:
+    status = run.status
+    age = (datetime.now(UTC) - status.seen).total_seconds()
+    return {
+        "name": run.name,
+        "type": run.kind,
+        "job": run.job,
+        "run": run.run_id,
+        "state": status.state.value,
+        "code": status.returncode,
+        "reason": status.reason or (status.cause.value if status.cause else None),
+        "age": f"{age:.0f} s",
+    }
+
+
+@click.command()
+@PATH
+@click.argument("name")
+@click.option("-e", "--errors", is_flag=True, help="Show standard error instead of output.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until it has ended.")
+@json_option
+@pass_shell
+def logs(shell: Shell, path: Path, name: str, errors: bool, follow: bool, as_json: bool) -> None:
+    """Print the output of NAME, a model or shard of the experiment in PATH.
+
+    \b
+    Examples:
+      smartcore logs ./my-experiment flow_0
+      smartcore logs ./my-experiment flow_0 --errors --follow
+    """
+    observer = _observer(shell, path)
+    run = _named(observer.refresh(), name)
+    file = run.step.stderr if errors else run.step.stdout
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
+    with stream:
+        if as_json:
+            text = stream.read().decode(errors="replace")
+            print_json({"name": name, "file": str(file), "text": text})
+            return
+        while True:
+            going = follow and _named(observer.refresh(), name).active
+            while chunk := stream.read(65536):
+                click.echo(chunk, nl=False)
+            if not going:
+                return
+            # Somebody else's file: its growth is no event that works on every file system.
+            time.sleep(WATCH_INTERVAL / 4)
+
+
+def _named(runs: list[Run], name: str) -> Run:
+    for run in runs:
+        if run.name == name:
+            return run
+    known = ", ".join(run.name for run in runs)
+    raise InputError(f"no {name} in this experiment; there are: {known}")
+
+
+@click.command()
+@PATH
+@click.argument("names", nargs=-1)
+@json_option
+@pass_shell
+def stop(shell: Shell, path: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """Stop what the experiment in PATH runs: all of it, or what is NAMED.
+
+    Models go first, then databases. What has ended already is left as it is.
+
+    \b
+    Examples:
+      smartcore stop ./my-experiment
+      smartcore stop ./my-experiment flow_0 flow_1
+    """
+    stopped = _observer(shell, path).stop(names)
+    if as_json:
+        print_json({"stopped": [{"name": run.name, "job": run.job} for run in stopped]})
+        return
+    if not stopped:
+        click.echo("nothing was running")
+    for run in stopped:
+        click.echo(f"stopped {run.name} ({run.job})")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
 import shlex
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -24,6 +22,7 @@ from smartcore.launch import check, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
 from smartcore.launch.journal import Journal, Story, unseen
+from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.process import LocalProcesses, ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
@@ -40,7 +39,6 @@ log = get_logger(__name__)
 
 MODEL = "Model"
 SHARD = "DBNode"
-EndListener = Callable[[Run], None]
 
 
 class Session:
@@ -74,7 +72,7 @@ class Session:
         self._colocated: dict[str, ShardAddress] = {}
         self._engine: Engine | None = None
         self._journal: Journal | None = None
-        self._listeners = _Listeners()
+        self._listeners = Listeners()
 
     @property
     def engine(self) -> Engine:
@@ -428,38 +426,6 @@ class _ShardRunner:
 
     def stop(self) -> None:
         self._session.engine.stop([run for run in self._runs if run.active])
-
-
-class _Listeners:
-    """Calls users' functions from a thread of their own, where they may start and stop things."""
-
-    def __init__(self) -> None:
-        self._functions: list[EndListener] = []
-        self._queue: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def add(self, function: EndListener) -> None:
-        self._functions.append(function)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="smartcore-events", daemon=True)
-            self._thread.start()
-
-    def tell(self, run: Run) -> None:
-        if self._thread is not None:
-            self._queue.put(run)
-
-    def _loop(self) -> None:
-        while (run := self._queue.get()) is not None:
-            for function in self._functions:
-                try:
-                    function(run)
-                except Exception:  # a user's function must not end the others' news
-                    log.exception("a function given to on_end failed for %s", run.name)
-
-    def close(self) -> None:
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread = None
 
 
 def _warn_at_exit(session: Session) -> None:

@@ -393,6 +393,10 @@ class Session:
         """Everything that is queued or running."""
         return [run for run in self.runs.values() if run.active]
 
+    def hear_out(self) -> None:
+        """Return when users' functions were called for all ends so far."""
+        self._listeners.close()
+
     def close(self) -> None:
         """Give threads back; what runs goes on."""
         if self._engine is not None:
@@ -438,6 +442,7 @@ def _warn_at_exit(session: Session) -> None:
 
 def _farewell() -> None:
     for session in list(_SESSIONS):
+        session.hear_out()
         active = session.active()
         if active:
             names = ", ".join(f"{run.name} ({run.job})" for run in active[:5])

@@ -642,3 +642,34 @@ def test_a_colocated_database_without_identifier_is_the_default_one(exp: Experim
     model.colocate_db_uds()
     with pytest.raises(DatabaseIdConflictError, match="'orchestrator'"):
         exp.start(exp.create_database(), model)
+
+
+CALLED_AT_THE_END = """
+import time
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local")
+exp.on_end(lambda name, status: (time.sleep(0.2), print(name, status.returncode, flush=True)))
+exp.start(exp.create_model("m", exp.create_run_settings("true")))
+"""
+
+
+def test_a_callback_is_not_lost_when_the_driver_ends_at_once(tmp_path: Path) -> None:
+    with driver(CALLED_AT_THE_END, tmp_path) as process:
+        shown, _ = process.communicate(timeout=30)
+    assert shown.splitlines() == ["m 0"]
+
+
+def test_a_driver_in_a_pipe_returns_with_its_last_line(tmp_path: Path) -> None:
+    # Nothing that is left running holds the driver's output open.
+    text = """
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local")
+exp.start(exp.create_model("m", exp.create_run_settings("sleep", "1000")), block=False)
+print(exp.statuses()["m"].state.value)
+print(exp.summary("tsv"))
+"""
+    with driver(text, tmp_path) as process:
+        shown, _ = process.communicate(timeout=20)
+    job = next(line for line in shown.splitlines() if "\tm" in line).split("\t")[3].strip()
+    os.killpg(int(job.split(".")[0]), signal.SIGKILL)
+    assert shown.startswith("Running\n")

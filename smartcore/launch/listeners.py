@@ -23,12 +23,14 @@ class Listeners:
         self._thread: threading.Thread | None = None
 
     def add(self, function: EndListener) -> None:
+        """Call ``function`` for each end from now on."""
         self._functions.append(function)
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="smartcore-events", daemon=True)
             self._thread.start()
 
     def tell(self, run: Run) -> None:
+        """Have the functions called, soon."""
         if self._thread is not None:
             self._queue.put(run)
 
@@ -41,6 +43,9 @@ class Listeners:
                     log.exception("a function given to on_end failed for %s", run.name)
 
     def close(self) -> None:
-        if self._thread is not None:
+        """Return when all calls that are due were made; from one of the functions, at once."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._queue.put(None)
-            self._thread = None
+            if thread is not threading.current_thread():
+                thread.join()

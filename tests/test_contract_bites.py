@@ -1,0 +1,126 @@
+"""The launcher contract is fed broken launchers: the test meant for each must reject it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+LAUNCHERS = Path(__file__).parent / "testing"
+SOUND = ("Sound", "Telling")
+
+# Who is broken, and the test that is meant for it.
+BITES = {
+    "LosesCodes": "test_any_other_exit_code_is_a_failure_and_told_exactly[3]",
+    "CallsFailuresCompleted": "test_any_other_exit_code_is_a_failure_and_told_exactly[1]",
+    "SpellsSignalsAsCodes": "test_death_by_a_signal_is_a_failure_and_the_signal_told[15]",
+    "SaysNotWhy": "test_a_failure_has_a_cause_and_words_for_people",
+    "ForgetsEnds": "test_an_end_stays_as_it_is",
+    "CompletesTooEarly": "test_nothing_reads_completed_before_its_program_has_ended",
+    "SwapsOutput": "test_output_and_errors_go_to_their_own_files",
+    "MixesOutput": "test_output_and_errors_go_to_their_own_files",
+    "TruncatesOutput": "test_50_megabytes_on_both_arrive_whole",
+    "ReadsNoPipe": "test_errors_alone_do_not_block",
+    "AppendsOutput": "test_output_of_an_earlier_run_is_replaced",
+    "DecodesOutput": "test_output_that_is_no_text_arrives_unchanged",
+    "UsesAShell": "test_an_argument_arrives_unchanged[quotes]",
+    "SplitsVariables": "test_a_variable_arrives_unchanged[commas and equals]",
+    "RemembersTheEnvironment": (
+        "test_variables_of_the_driver_are_inherited_as_they_are_at_the_start"
+    ),
+    "KnowsNoUnicode": "test_an_argument_arrives_unchanged[unicode]",
+    "ForgetsTheDirectory": "test_a_step_runs_in_its_directory",
+    "LeavesInputOpen": "test_input_is_empty",
+    "SharesTheSession": "test_a_step_has_a_session_of_its_own",
+    "PassesDescriptorsOn": "test_a_step_inherits_no_descriptor_of_the_driver",
+    "PassesIgnoredSignalsOn": "test_signals_are_at_their_defaults",
+    "DropsOneOfMany": "test_200_at_once_all_end_each_with_its_own_code_and_output",
+    "LosesAnId": "test_200_at_once_all_end_each_with_its_own_code_and_output",
+    "GivesUpAtTheFirstError": "test_a_program_that_is_not_there_is_an_error_that_names_it",
+    "AnswersOutOfOrder": "test_answers_are_in_the_order_of_the_work",
+    "FailsWithoutWords": "test_a_program_that_is_not_there_is_an_error_that_names_it",
+    "NamesJobsAsSteps": "test_no_two_jobs_have_one_id",
+    "MakesFilesOfNames": "test_a_step_may_have_any_name[shell]",
+    "StealsSignalHandlers": "test_no_signal_handler_is_changed",
+    "CallsTheUnknownCompleted": "test_an_unknown_id_is_absent_and_never_done[number]",
+    "AnswersForFewer": "test_an_unknown_id_does_not_spoil_the_answers_for_others",
+    "FailsForOneUnknown": "test_an_unknown_id_does_not_spoil_the_answers_for_others",
+    "TakesIdsForNumbers": "test_an_unknown_id_is_absent_and_never_done[word]",
+    "TellsTwice": "test_every_end_is_told_exactly_once",
+    "TellsNotAll": "test_every_end_is_told_exactly_once",
+    "TellsOtherThanItAnswers": "test_what_was_told_and_what_is_answered_agree",
+    "KillsAtOnce": "test_a_job_is_asked_before_it_is_killed",
+    "NeverInsists": "test_a_job_that_ignores_the_request_is_killed",
+    "LeavesGrandchildren": "test_children_are_stopped_with_their_job",
+    "KillsTheGroupOnly": "test_children_in_their_own_group_that_ignore_the_request_are_stopped",
+    "CallsTheStoppedCompleted": "test_a_job_that_returns_0_when_stopped_is_not_completed",
+    "CancelsWhatHasEnded": "test_stopping_what_has_ended_changes_nothing",
+    "StopsEverything": "test_only_what_was_named_is_stopped",
+    "KnowsOnlyItsOwn": "test_stopping_what_is_unknown_is_no_error",
+    "PretendsToStop": "test_a_job_that_is_stopped_is_cancelled_and_gone",
+    "LeavesZombies": "test_no_zombie_is_left",
+    "LeaksDescriptors": "test_descriptors_do_not_grow_with_jobs",
+    "LeaksThreads": "test_threads_do_not_grow_with_jobs",
+    # Last, because those that come after it have its variables.
+    "MergesEnvironments": "test_variables_of_one_step_are_no_others",
+}
+TELLERS = {"TellsTwice", "TellsNotAll", "TellsOtherThanItAnswers"}
+HEAD = """
+from datetime import timedelta
+from smartcore.testing import LauncherContract
+"""
+CLASS = """
+class Test{name}(LauncherContract):
+    factory = "broken_launchers:{name}"
+    patience = timedelta(seconds={patience})
+"""
+Outcomes = dict[tuple[str, str], str]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Class and test -> what became of it; all in one run, in a process that they may spoil."""
+    path = tmp_path_factory.mktemp("bites")
+    classes = [CLASS.format(name=name, patience=60) for name in SOUND]
+    classes += [CLASS.format(name=name, patience=1) for name in BITES]
+    (path / "test_broken.py").write_text(HEAD + "".join(classes))
+    wanted = [("Telling" if name in TELLERS else "Sound", test) for name, test in BITES.items()]
+    wanted += BITES.items()
+    nodes = [f"test_broken.py::Test{name}::{test}" for name, test in dict.fromkeys(wanted)]
+    options = ["-p", "no:cacheprovider", "--import-mode=importlib", "--tb=line", "-q"]
+    sources = os.pathsep.join([str(LAUNCHERS), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--junitxml=found.xml", *nodes],
+        cwd=path,
+        env={**os.environ, "PYTHONPATH": sources},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert (path / "found.xml").exists(), done.stdout + done.stderr
+    return {
+        (case.get("classname", "").rpartition(".Test")[2], case.get("name", "")): _outcome(case)
+        for case in ElementTree.parse(path / "found.xml").iter("testcase")
+    }
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    found = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
+    return found[0] if found else "passed"
+
+
+@pytest.mark.parametrize("name", BITES)
+def test_a_broken_launcher_is_rejected_by_the_test_meant_for_it(
+    name: str, outcomes: Outcomes
+) -> None:
+    assert outcomes[name, BITES[name]] == "failure"
+
+
+@pytest.mark.parametrize("test", sorted(set(BITES.values())))
+def test_the_same_test_accepts_a_sound_launcher(test: str, outcomes: Outcomes) -> None:
+    assert [outcomes[name, test] for name in SOUND if (name, test) in outcomes] == ["passed"]

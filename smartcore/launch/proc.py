@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
-from pathlib import Path
 
-PROC = Path("/proc")
+# The keeper imports this and must be ready in no time: no pathlib.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+PROC = "/proc"
 
 
 def start_time(pid: int) -> int | None:

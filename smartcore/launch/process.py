@@ -7,15 +7,14 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.error import LauncherError, UnsupportedError
-from smartcore.launch import proc
-from smartcore.log import get_logger
+from smartcore.launch import proc, spawn
 from smartcore.spec import (
     ABSENT,
     Answer,
@@ -32,11 +31,6 @@ from smartcore.spec import (
 
 if TYPE_CHECKING:
     import subprocess
-
-log = get_logger(__name__)
-
-# How long a killed process may take to vanish; only one stuck in the kernel takes longer.
-KILL_DEADLINE = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -88,9 +82,16 @@ class LocalProcesses:
 
     def _start(self, step: Step, inherited: dict[str, str], null: int) -> Started:
         try:
-            popen = _spawn(step, {**inherited, **step.command.env}, null)
+            write_files(step.command)
+            popen = spawn.spawn(
+                step.command.argv,
+                {**inherited, **step.command.env},
+                step.cwd,
+                (step.command.stdin, step.stdout, step.stderr),
+                null,
+            )
         except (OSError, ValueError) as error:
-            return Started(error=_explain(step, error))
+            return Started(error=spawn.explain(step.command.argv[0], error))
         try:
             pidfd = os.pidfd_open(popen.pid)
         except OSError as error:
@@ -98,7 +99,7 @@ class LocalProcesses:
             popen.wait()
             return Started(error=f"{error.strerror}: raise `ulimit -n` or lower max_running")
         born = proc.birth(popen.pid) or 0
-        process = _Process(_id(popen.pid, born), popen.pid, born, pidfd, popen)
+        process = _Process(JobId(spawn.identity(popen.pid, born)), popen.pid, born, pidfd, popen)
         self._follow(process)
         return Started(process.id)
 
@@ -122,7 +123,7 @@ class LocalProcesses:
             if job in self._ended:
                 return self._ended[job]
             known = job in self._processes
-        if known or _alive(job):
+        if known or spawn.alive(job):
             return Status(State.RUNNING, source=Source.PROCESS, host=self._host)
         return ABSENT
 
@@ -131,8 +132,8 @@ class LocalProcesses:
         for job in ids:
             with self._lock:
                 known = job in self._processes or job in self._ended
-            if not known and (process := self._open(job)) is not None:
-                self._follow(process)
+            if not known and (found := spawn.open_process(job)) is not None:
+                self._follow(_Process(job, found.pid, found.born, found.pidfd))
         return self.status(ids)
 
     def watch(self, sink: EventSink, /) -> None:
@@ -144,46 +145,33 @@ class LocalProcesses:
 
         :raises LauncherError: naming the processes that survived
         """
-        targets = [process for job in ids if (process := self._target(job)) is not None]
-        try:
-            for process in targets:
-                _signal_group(process, signal.SIGTERM)
-            left = _wait_for(targets, self.grace.total_seconds())
-            for pidfd in left.values():
-                _send(pidfd, signal.SIGKILL)
-            _close(left.values())
-            left = _wait_for(targets, KILL_DEADLINE, signal.SIGKILL) if left else {}
-            _close(left.values())
-        finally:
-            _close(process.pidfd for process in targets)
-        if left:
-            raise LauncherError(f"processes survive SIGKILL: {', '.join(map(str, sorted(left)))}")
+        targets = [target for job in ids if (target := self._target(job)) is not None]
+        survivors = spawn.end_sessions(targets, self.grace.total_seconds())
+        if survivors:
+            raise survival(survivors)
 
-    def _target(self, job: JobId) -> _Process | None:
-        # A view with a descriptor of its own: the watching thread closes the other at the end.
+    def _target(self, job: JobId) -> spawn.Target | None:
+        # With a descriptor of its own: the watching thread closes the other at the end.
         with self._lock:
             known = self._processes.get(job)
             if known is not None:
-                known.stopping = not (known.popen is not None and _exited(known.pidfd))
-                return _Process(job, known.pid, known.born, os.dup(known.pidfd), known.popen)
-        return self._open(job)
-
-    def _open(self, job: JobId) -> _Process | None:
-        pid, born = _parse(job)
-        try:
-            pidfd = os.pidfd_open(pid)
-        except (ProcessLookupError, ValueError, OSError):
-            return None
-        # The descriptor now holds the process: if the start time agrees, it is the right one.
-        if proc.start_time(pid) != born:
-            os.close(pidfd)
-            return None
-        return _Process(job, pid, born, pidfd)
+                ended = known.popen is not None and spawn.exited(known.pidfd)
+                known.stopping = known.stopping or not ended
+                return spawn.Target(known.pid, known.born, os.dup(known.pidfd))
+        return spawn.open_process(job)
 
     def close(self) -> None:
         """Let the watching thread end with the last process; what runs goes on."""
-        self._closed = True
-        os.eventfd_write(self._wake, 1)
+        with self._lock:
+            closed, self._closed = self._closed, True
+            if not closed and self._thread is None:
+                self._release()
+            elif not closed:
+                os.eventfd_write(self._wake, 1)
+
+    def _release(self) -> None:
+        self._epoll.close()
+        os.close(self._wake)
 
     # -- the watching thread --------------------------------------------------------------------
 
@@ -194,6 +182,7 @@ class LocalProcesses:
                     os.eventfd_read(fd)
                 else:
                     self._end(fd)
+        self._release()
 
     def _end(self, fd: int) -> None:
         with self._lock:
@@ -204,7 +193,7 @@ class LocalProcesses:
         returncode = None if process.popen is None else process.popen.wait()
         with self._lock:
             del self._processes[process.id]
-            status = _verdict(returncode, process.stopping, self._host)
+            status = verdict(returncode, process.stopping, self._host)
             if process.popen is not None:
                 elapsed = timedelta(seconds=time.monotonic() - process.begun)
                 status = replace(status, elapsed=elapsed)
@@ -212,6 +201,11 @@ class LocalProcesses:
         os.close(fd)
         if self._sink is not None:
             self._sink(process.id, status)
+
+
+def survival(pids: Sequence[int]) -> LauncherError:
+    """The error for processes that a stop could not end."""
+    return LauncherError(f"processes survive SIGKILL: {', '.join(map(str, pids))}")
 
 
 def require_pidfd() -> None:
@@ -224,7 +218,12 @@ def require_pidfd() -> None:
         ) from error
 
 
-def _verdict(returncode: int | None, stopping: bool, host: str) -> Status:
+def verdict(returncode: int | None, stopping: bool, host: str) -> Status:
+    """What an end means.
+
+    :param returncode: None if nobody can know
+    :param stopping: it was asked to end
+    """
     source = Source.PROCESS
     if stopping:
         return Status(State.CANCELLED, returncode, Cause.STOPPED, source=source, host=host)
@@ -258,131 +257,6 @@ def write_files(command: Command) -> None:
             os.fchmod(handle, file.mode)
             stream.write(file.text)
         partial.replace(file.path)
-
-
-def _spawn(step: Step, env: Mapping[str, str], null: int) -> subprocess.Popen[bytes]:
-    import subprocess
-
-    if step.command.files:
-        write_files(step.command)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    opened: list[int] = []
-    try:
-        opened.append(os.open(step.stdout, flags, 0o666))
-        opened.append(os.open(step.stderr, flags, 0o666))
-        stdin = null
-        if step.command.stdin is not None:
-            stdin = os.open(step.command.stdin, os.O_RDONLY | os.O_CLOEXEC)
-            opened.append(stdin)
-        return subprocess.Popen(
-            step.command.argv,
-            stdin=stdin,
-            stdout=opened[0],
-            stderr=opened[1],
-            cwd=step.cwd,
-            env=env,
-            start_new_session=True,
-        )
-    finally:
-        _close(opened)
-
-
-def _explain(step: Step, error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or step.command.argv[0]}: {error.strerror}"
-    return f"{step.command.argv[0]}: {error}"
-
-
-def _id(pid: int, born: int) -> JobId:
-    return JobId(f"{pid}.{born}")
-
-
-def _parse(job: JobId) -> tuple[int, int]:
-    pid, _, born = job.partition(".")
-    return (int(pid), int(born)) if pid.isdigit() and born.isdigit() else (-1, -1)
-
-
-def _alive(job: JobId) -> bool:
-    pid, born = _parse(job)
-    return pid > 0 and proc.start_time(pid) == born
-
-
-def _exited(pidfd: int) -> bool:
-    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    try:
-        return os.waitid(os.P_PIDFD, pidfd, flags) is not None
-    except ChildProcessError:
-        return True
-
-
-def _send(pidfd: int, number: int) -> None:
-    try:
-        signal.pidfd_send_signal(pidfd, number)
-    except (ProcessLookupError, PermissionError) as error:
-        log.debug("signal %d was not delivered: %s", number, error)
-
-
-def _signal_group(process: _Process, number: int) -> None:
-    # The group's number cannot be taken by others while the leader or a member is there. When the
-    # leader is gone, a group of that number with another leader would be somebody else's.
-    if proc.birth(process.pid) in {process.born, None}:
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError) as error:
-            log.debug("group %d: %s", process.pid, error)
-
-
-def _wait_for(
-    processes: Sequence[_Process], seconds: float, number: int | None = None
-) -> dict[int, int]:
-    """Wait until these and all of their sessions have gone.
-
-    Returns ``pid -> pidfd`` of what is left, which the caller closes. With ``number`` newly found
-    members of a session get that signal at once: they may fork faster than we look.
-    """
-    deadline = time.monotonic() + seconds
-    leaders = {process.pid: os.dup(process.pidfd) for process in processes}
-    waiting = dict(leaders)
-    while True:
-        waiting = _poll_gone(waiting, deadline)
-        if waiting:
-            return waiting
-        # All that were known have gone; somebody may have been forked meanwhile.
-        born = {process.pid: process.born for process in processes}
-        for pid, session in proc.session_members(born):
-            if proc.birth(session) not in {born[session], None}:
-                continue  # the number has a new owner
-            try:
-                waiting[pid] = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            if number is not None:
-                _send(waiting[pid], number)
-        if not waiting:
-            return {}
-
-
-def _poll_gone(waiting: dict[int, int], deadline: float) -> dict[int, int]:
-    poller = select.poll()
-    owner = {}
-    for pid, fd in waiting.items():
-        poller.register(fd, select.POLLIN)
-        owner[fd] = pid
-    while owner:
-        left = max(0.0, deadline - time.monotonic())
-        ready = poller.poll(left * 1000)
-        if not ready:
-            break
-        for fd, _ in ready:
-            poller.unregister(fd)
-            os.close(fd)
-            del owner[fd]
-    return {pid: fd for fd, pid in owner.items()}
-
-
-def _close(descriptors: Iterable[int]) -> None:
-    for fd in descriptors:
-        os.close(fd)
 
 
 def ensure_directory(path: Path) -> None:

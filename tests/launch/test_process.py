@@ -13,16 +13,23 @@ from pathlib import Path
 import pytest
 
 from smartcore.launch import proc
+from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.process import LocalProcesses, write_files
-from smartcore.spec import ABSENT, Cause, Command, File, JobId, State, Status, Step, Tag
+from smartcore.spec import ABSENT, Cause, Command, File, JobId, Processes, State, Status, Step, Tag
 
 Events = queue.SimpleQueue[tuple[JobId, Status]]
 MakeStep = Callable[..., Step]
 
 
-@pytest.fixture
-def processes() -> Iterator[tuple[LocalProcesses, Events]]:
-    service = LocalProcesses(timedelta(seconds=0.3))
+@pytest.fixture(params=["by itself", "through a keeper"])
+def processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Processes, Events]]:
+    grace = timedelta(seconds=0.3)
+    service: Processes = LocalProcesses(grace)
+    if request.param == "through a keeper":
+        place = tmp_path_factory.mktemp("exp")
+        service = KeeperProcesses(place, place, grace)
     events: Events = queue.SimpleQueue()
     service.watch(lambda job, status: events.put((job, status)))
     yield service, events
@@ -38,7 +45,7 @@ def step(tmp_path: Path) -> MakeStep:
     return make
 
 
-def run(processes: tuple[LocalProcesses, Events], step: Step) -> Status:
+def run(processes: tuple[Processes, Events], step: Step) -> Status:
     service, events = processes
     (started,) = service.start([step])
     assert started.id is not None, started.error
@@ -49,7 +56,7 @@ def run(processes: tuple[LocalProcesses, Events], step: Step) -> Status:
 
 @pytest.mark.parametrize("code", [0, 1, 2, 127, 255])
 def test_the_exit_code_is_the_programs_own(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, code: int
+    processes: tuple[Processes, Events], step: MakeStep, code: int
 ) -> None:
     status = run(processes, step("sh", "-c", f"exit {code}"))
     assert status.returncode == code
@@ -57,7 +64,7 @@ def test_the_exit_code_is_the_programs_own(
 
 
 def test_death_by_a_signal_is_a_failure_that_names_it(
-    processes: tuple[LocalProcesses, Events], step: MakeStep
+    processes: tuple[Processes, Events], step: MakeStep
 ) -> None:
     status = run(processes, step("sh", "-c", "kill -SEGV $$"))
     assert (status.state, status.returncode) == (State.FAILED, -signal.SIGSEGV)
@@ -66,7 +73,7 @@ def test_death_by_a_signal_is_a_failure_that_names_it(
 
 
 def test_arguments_and_environment_arrive_unchanged(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     nasty = ["a b", "q\"'", "new\nline", "", "$HOME", "a|b", "ü€", "*", "--x=1,2"]
     code = "import sys, os; print(repr((sys.argv[1:], os.environ['V'])))"
@@ -75,7 +82,7 @@ def test_arguments_and_environment_arrive_unchanged(
 
 
 def test_output_and_errors_go_to_their_own_files_whole(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     code = "import sys; sys.stdout.write('o' * 5_000_000); sys.stderr.write('e' * 3_000_000)"
     run(processes, step(sys.executable, "-c", code))
@@ -84,7 +91,7 @@ def test_output_and_errors_go_to_their_own_files_whole(
 
 
 def test_a_child_has_its_own_session_directory_and_no_input_or_descriptors(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     code = (
         "import os, sys; fds = [int(f) for f in os.listdir('/proc/self/fd')];"
@@ -101,7 +108,7 @@ def test_a_child_has_its_own_session_directory_and_no_input_or_descriptors(
 
 
 def test_what_cannot_be_spawned_is_an_answer_and_the_others_start(
-    processes: tuple[LocalProcesses, Events], step: MakeStep
+    processes: tuple[Processes, Events], step: MakeStep
 ) -> None:
     service, events = processes
     bad, good = service.start([step("/no/such/program"), step("true")])
@@ -111,7 +118,7 @@ def test_what_cannot_be_spawned_is_an_answer_and_the_others_start(
     assert events.get(timeout=20)[1].state is State.COMPLETED
 
 
-def test_an_unknown_id_is_absent_and_not_done(processes: tuple[LocalProcesses, Events]) -> None:
+def test_an_unknown_id_is_absent_and_not_done(processes: tuple[Processes, Events]) -> None:
     service, _ = processes
     own = JobId(f"{os.getpid()}.1")  # the pid lives, but was born at another time
     ids = [JobId("nonsense"), JobId("999999999.5"), own]
@@ -120,7 +127,7 @@ def test_an_unknown_id_is_absent_and_not_done(processes: tuple[LocalProcesses, E
 
 
 def test_stop_is_polite_first(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     code = (
         "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3));"
@@ -136,7 +143,7 @@ def test_stop_is_polite_first(
 
 
 def test_stop_insists_and_takes_the_whole_session_along(
-    processes: tuple[LocalProcesses, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     # The grandchild ignores TERM and has a process group of its own, as the ranks of an MPI have.
     code = (
@@ -158,7 +165,7 @@ def test_stop_insists_and_takes_the_whole_session_along(
 
 
 def test_an_end_before_the_stop_stays_what_it_was(
-    processes: tuple[LocalProcesses, Events], step: MakeStep
+    processes: tuple[Processes, Events], step: MakeStep
 ) -> None:
     service, events = processes
     (started,) = service.start([step("false")])
@@ -171,7 +178,7 @@ def test_an_end_before_the_stop_stays_what_it_was(
 
 
 def test_a_process_of_somebody_else_can_be_followed_and_stopped(
-    processes: tuple[LocalProcesses, Events], step: MakeStep
+    processes: tuple[Processes, Events], step: MakeStep
 ) -> None:
     other = LocalProcesses(timedelta(seconds=1))
     first, second = other.start([step("sleep", "1000"), step("sleep", "1000")])
@@ -191,7 +198,7 @@ def test_a_process_of_somebody_else_can_be_followed_and_stopped(
 
 
 def test_nothing_is_left_open_after_many_ends(
-    processes: tuple[LocalProcesses, Events], step: MakeStep
+    processes: tuple[Processes, Events], step: MakeStep
 ) -> None:
     service, events = processes
     run(processes, step("true"))

@@ -1,0 +1,482 @@
+"""The keeper: one small process for an experiment that spawns its processes and waits for them.
+
+It outlives the driver, so that another process can learn true exit codes later. It imports little
+more than what it says below, so that it is ready in some twenty milliseconds and stays small.
+
+One thread sleeps in epoll on a pidfd for each child (pidfd_open(2)), on the listening socket and
+on its clients. Ends that are met together are written to the record file in one piece, with one
+fdatasync, and only then told to the clients. It ends by itself when no client and no child is
+left. SIGINT and SIGHUP are ignored; after SIGTERM it ends with its last child, which it does not
+hurry.
+
+Messages are lines of JSON; ``n`` numbers a request and its replies, of which all but the last have
+``more``::
+
+    <- {"keeper": <pid>, "born": <start time>, "version": 1}
+    -> {"n": 1, "do": "start", "env": {...}, "steps": [{"argv": [...], "env": {...}, ...}, ...]}
+    <- {"n": 1, "started": [{"id": "<pid>.<start time>"} or {"error": "..."}, ...], "more": true}
+    -> {"n": 2, "do": "stop", "ids": [...], "grace": 5.0}
+    <- {"n": 2, "survivors": [<pid>, ...]}
+    -> {"n": 3, "do": "status", "ids": [...]}
+    <- {"n": 3, "running": [...], "ended": [{record}, ...]}
+    <- {"ended": [{record}, ...]}
+
+``ended`` of a status are those that could not be written down yet: the disk is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import struct
+import sys
+import time
+
+from smartcore.launch import proc, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Any
+
+    Message = dict[str, Any]
+
+VERSION = 1
+# Ends are met between chunks of a large start.
+CHUNK = 16
+# Of a message's bytes, as much as is read at once.
+READ = 1 << 18
+# A client that leaves so much unread is not listening.
+UNREAD = 1 << 26
+# Descriptors for what is not a child: clients, files while spawning, a stop's look for members.
+SPARE = 40
+# While records cannot be written: how often to try again, and for how long with nothing else to do.
+RETRY = 5.0
+PATIENCE = 3600.0
+
+
+class Child:
+    """One process that the keeper started."""
+
+    __slots__ = ("begun", "born", "id", "name", "pid", "pidfd", "popen", "stopped", "tag")
+
+    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int, name: str, tag: str) -> None:
+        self.popen = popen
+        self.pid = popen.pid
+        self.pidfd = pidfd
+        self.begun = time.monotonic()
+        self.born = proc.birth(popen.pid) or 0
+        self.id = spawn.identity(self.pid, self.born)
+        self.name = name
+        self.tag = tag
+        self.stopped = False
+
+    def end(self) -> Message:
+        """Take its exit code; what is written down about its end."""
+        returncode = self.popen.wait()
+        os.close(self.pidfd)
+        return {
+            "v": VERSION,
+            "id": self.id,
+            "tag": self.tag,
+            "name": self.name,
+            "returncode": returncode,
+            "stopped": self.stopped,
+            "elapsed": round(time.monotonic() - self.begun, 6),
+            "time": time.time(),
+        }
+
+    def target(self) -> spawn.Target:
+        """Note that it is to be ended, unless it has ended already."""
+        self.stopped = self.stopped or not spawn.exited(self.pidfd)
+        return spawn.Target(self.pid, self.born, os.dup(self.pidfd))
+
+
+class Client:
+    """One connection: what came in and has no end yet, and what could not be sent yet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self.gone = False
+        self._received = bytearray()
+        self._unsent = bytearray()
+
+    def receive(self) -> list[Message]:
+        """The messages that are complete by now."""
+        try:
+            data = self.socket.recv(READ)
+        except BlockingIOError:
+            return []
+        except OSError:  # reset: the driver was killed
+            data = b""
+        self.gone = self.gone or not data
+        self._received += data
+        if b"\n" not in data:
+            return []
+        *lines, rest = bytes(self._received).split(b"\n")
+        self._received = bytearray(rest)
+        return [json.loads(line) for line in lines]
+
+    def send(self, message: Message) -> None:
+        """Send, or keep what does not fit for :meth:`flush`."""
+        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as fits."""
+        try:
+            while self._unsent:
+                del self._unsent[: self.socket.send(self._unsent)]
+        except BlockingIOError:
+            self.gone = len(self._unsent) > UNREAD
+        except OSError:
+            self.gone = True
+
+    @property
+    def interest(self) -> int:
+        """What to wait for, as epoll(7) has it."""
+        return select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
+
+
+class RecordFile:
+    """The file of ends; what cannot be written is kept until it can."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.unsaved: list[Message] = []
+        # The number of an earlier keeper may have come again, and its last line be torn.
+        self._torn = os.fstat(self._fd).st_size > 0
+
+    def save(self, records: list[Message]) -> None:
+        """Write all of these with one write and one fdatasync."""
+        self.unsaved += records
+        lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in self.unsaved]
+        data = (("\n" if self._torn else "") + "".join(lines)).encode()
+        try:
+            self._torn = os.write(self._fd, data) < len(data)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            print(f"records are not written: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+            return
+        if not self._torn:
+            self.unsaved = []
+
+
+class Keeper:
+    """Serves clients until none is left and nothing is left to keep.
+
+    :param listening: where clients come from
+    :param records: the file of ends
+    :param hello: what every client is told first
+    """
+
+    def __init__(self, listening: socket.socket, records: RecordFile, hello: Message) -> None:
+        self._listening = listening
+        self._records = records
+        self._hello = hello
+        self._clients: dict[int, Client] = {}
+        self._children: dict[int, Child] = {}
+        self._by_id: dict[str, Child] = {}
+        self._starts: list[tuple[Client, Message]] = []
+        self._stopping = 0
+        self._stopped: list[tuple[Client, Message]] = []
+        self._leaving = False
+        self._unsaved_since: float | None = None
+        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._epoll.register(listening.fileno(), select.EPOLLIN)
+
+    def leave(self) -> None:
+        """End with the last child, whoever is still connected."""
+        self._leaving = True
+        os.eventfd_write(self._wake, 1)
+
+    def serve(self) -> None:
+        """The loop."""
+        while self._busy():
+            ready = self._epoll.poll(self._timeout())
+            # Ends first: what a client asks afterwards is answered from the records.
+            ended = [self._children.pop(fd) for fd, _ in ready if fd in self._children]
+            if ended or self._records.unsaved:
+                self._end(ended)
+            for fd, events in ready:
+                if fd == self._wake:
+                    os.eventfd_read(fd)
+                elif fd == self._listening.fileno():
+                    self._accept()
+                elif fd in self._clients:
+                    self._hear(self._clients[fd], events)
+            self._start_some()
+            while self._stopped:
+                client, reply = self._stopped.pop()
+                self._stopping -= 1
+                self._send(client, reply)
+
+    def _busy(self) -> bool:
+        if self._children or self._starts or self._stopping:
+            return True
+        if self._records.unsaved and not self._given_up():
+            return True
+        return bool(self._clients) and not self._leaving
+
+    def _given_up(self) -> bool:
+        since = self._unsaved_since
+        return since is not None and time.monotonic() - since > PATIENCE
+
+    def _timeout(self) -> float:
+        if self._starts:
+            return 0
+        return RETRY if self._records.unsaved else -1
+
+    def _end(self, ended: list[Child]) -> None:
+        for child in ended:
+            self._epoll.unregister(child.pidfd)
+            del self._by_id[child.id]
+        records = [child.end() for child in ended]
+        self._records.save(records)
+        if not self._records.unsaved:
+            self._unsaved_since = None
+        elif self._unsaved_since is None:
+            self._unsaved_since = time.monotonic()
+        if records:
+            for client in list(self._clients.values()):
+                self._send(client, {"ended": records})
+
+    # -- clients --------------------------------------------------------------------------------
+
+    def greet(self, connection: socket.socket) -> None:
+        """Take up a client."""
+        client = self._clients[connection.fileno()] = Client(connection)
+        self._epoll.register(connection.fileno(), client.interest)
+        self._send(client, self._hello)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except OSError:  # gone again, or no descriptor is free: it is met anew with the next event
+            return
+        if peer_uid(connection) == os.geteuid():
+            self.greet(connection)
+        else:
+            connection.close()
+
+    def _send(self, client: Client, message: Message) -> None:
+        if not client.gone:
+            client.send(message)
+            self._settle(client)
+
+    def _settle(self, client: Client) -> None:
+        fd = client.socket.fileno()
+        if not client.gone:
+            self._epoll.modify(fd, client.interest)
+        elif fd in self._clients:
+            del self._clients[fd]
+            self._epoll.unregister(fd)
+            client.socket.close()
+
+    def _hear(self, client: Client, events: int) -> None:
+        if events & select.EPOLLOUT:
+            client.flush()
+        if events & ~select.EPOLLOUT:
+            try:
+                for message in client.receive():
+                    self._obey(client, message)
+            except (ValueError, KeyError, TypeError) as error:
+                print(f"dropped a client: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
+                client.gone = True
+        self._settle(client)
+
+    def _obey(self, client: Client, message: Message) -> None:
+        if message["do"] == "start":
+            self._starts.append((client, message))
+        elif message["do"] == "stop":
+            self._stop(client, message)
+        else:
+            self._send(client, self._status(message))
+
+    def _status(self, message: Message) -> Message:
+        asked = set(message["ids"])
+        return {
+            "n": message["n"],
+            "running": [job for job in asked if job in self._by_id],
+            "ended": [record for record in self._records.unsaved if record["id"] in asked],
+        }
+
+    # -- starting -------------------------------------------------------------------------------
+
+    def _start_some(self) -> None:
+        if not self._starts:
+            return
+        client, message = self._starts[0]
+        if client.gone:  # nobody would learn the ids
+            del self._starts[0]
+            return
+        steps = message["steps"]
+        answers = [self._start(step, message["env"]) for step in steps[:CHUNK]]
+        message["steps"] = steps[CHUNK:]
+        if not message["steps"]:
+            del self._starts[0]
+        self._send(client, {"n": message["n"], "started": answers, "more": bool(message["steps"])})
+
+    def _start(self, step: Message, env: dict[str, str]) -> Message:
+        if crowded := self._crowded():
+            return {"error": crowded}
+        program = step["argv"][0]
+        try:
+            popen = spawn.spawn(
+                step["argv"],
+                {**env, **step["env"]},
+                step["cwd"],
+                (step["stdin"], step["stdout"], step["stderr"]),
+                self._null,
+            )
+        except (OSError, ValueError) as error:
+            return {"error": spawn.explain(program, error)}
+        try:
+            pidfd = os.pidfd_open(popen.pid)
+        except OSError as error:  # the host's own limit of open files
+            popen.kill()
+            popen.wait()
+            return {"error": spawn.explain(program, error)}
+        child = Child(popen, pidfd, step["name"], step["tag"])
+        self._children[pidfd] = self._by_id[child.id] = child
+        self._epoll.register(pidfd, select.EPOLLIN)
+        return {"id": child.id}
+
+    def _crowded(self) -> str:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # A pidfd to wait for each child, and another one while it is stopped.
+        room = (limit - SPARE) // 2
+        if limit == resource.RLIM_INFINITY or len(self._children) < room:
+            return ""
+        return (
+            f"{len(self._children)} processes run and the limit of open files (RLIMIT_NOFILE) is"
+            f" {limit}, which is enough for {max(0, room)}: raise `ulimit -n` before the first"
+            " start, or lower max_running"
+        )
+
+    # -- stopping -------------------------------------------------------------------------------
+
+    def _stop(self, client: Client, message: Message) -> None:
+        import threading
+
+        targets: list[spawn.Target] = []
+        try:
+            for job in set(message["ids"]):
+                child = self._by_id.get(job)
+                target = spawn.open_process(job) if child is None else child.target()
+                if target is not None:
+                    targets.append(target)
+        except OSError as error:
+            spawn.close(target.pidfd for target in targets)
+            self._send(client, {"n": message["n"], "error": f"nothing was stopped: {error}"})
+            return
+        self._stopping += 1
+        # Grace periods are long, and ends are to be met meanwhile.
+        arguments = (client, message["n"], targets, message["grace"])
+        threading.Thread(target=self._end_targets, args=arguments, daemon=True).start()
+
+    def _end_targets(
+        self, client: Client, number: int, targets: list[spawn.Target], grace: float
+    ) -> None:
+        reply: Message = {"n": number}
+        try:
+            reply["survivors"] = spawn.end_sessions(targets, grace)
+        except OSError as error:
+            reply["error"] = f"not all was stopped: {error.strerror}"
+        finally:
+            self._stopped.append((client, reply))
+            os.eventfd_write(self._wake, 1)
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Who is at the other end of a connection on this host; SO_PEERCRED in unix(7)."""
+    size = struct.calcsize("3i")
+    facts = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, uid, _ = struct.unpack("3i", facts)
+    return int(uid)
+
+
+# -- beginning and end ------------------------------------------------------------------------
+
+
+def run(place: str, runtime: str, host: str, driver: socket.socket) -> None:
+    """Be the keeper of one experiment until nothing is left to keep.
+
+    :param place: the experiment's ``.smartcore``; its directories ``keeper`` and ``records`` exist
+    :param runtime: directory for the socket, which nobody else can enter
+    :param host: how this host is called in the names of files
+    :param driver: connection to the first client
+    """
+    pid = os.getpid()
+    born = proc.birth(pid) or 0
+    info = f"{place}/keeper/{host}.json"
+    remove_stale(info)
+    address = f"{runtime}/keeper-{pid}.{born}"
+    facts = {"version": VERSION, "pid": pid, "born": born, "socket": address}
+    records = RecordFile(f"{place}/records/{host}-{pid}.jsonl")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listening:
+        listening.setblocking(False)
+        listening.bind(address)
+        os.chmod(address, 0o600)  # noqa: PTH101 -- no pathlib here
+        listening.listen(64)
+        try:
+            publish(info, facts)
+            keeper = Keeper(listening, records, {"keeper": pid, "born": born, "version": VERSION})
+            signal.signal(signal.SIGTERM, lambda *_: keeper.leave())
+            keeper.greet(driver)
+            keeper.serve()
+        finally:
+            for path in (info, address):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)  # noqa: PTH108
+
+
+def remove_stale(info: str) -> None:
+    """Remove what a killed keeper left.
+
+    :raises SystemExit: it lives
+    """
+    try:
+        with open(info, encoding="utf-8") as file:  # noqa: PTH123
+            facts = json.load(file)
+        address = str(facts["socket"])
+        identity = spawn.identity(facts["pid"], facts["born"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if spawn.alive(identity):
+        sys.exit(f"the keeper {facts['pid']} lives")
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(address).st_mode):
+            os.unlink(address)  # noqa: PTH108
+
+
+def publish(path: str, facts: Message) -> None:
+    """Write a file whole or not at all."""
+    partial = f"{path}.{os.getpid()}"
+    with open(partial, "w", encoding="utf-8") as file:  # noqa: PTH123
+        json.dump(facts, file)
+    os.replace(partial, path)  # noqa: PTH105
+
+
+def main() -> None:
+    """Leave the driver behind and be the keeper; arguments: place, runtime, host, descriptor."""
+    place, runtime, host, driver = sys.argv[-4:]
+    # No child of the driver's: nobody there need wait for it, and no terminal can reach it.
+    if os.fork():
+        os._exit(0)
+    # A handler that does nothing, since what is ignored would be ignored by the children, too.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    run(place, runtime, host, socket.socket(fileno=int(driver)))

@@ -1,0 +1,396 @@
+"""Processes of this host that a keeper runs, so that their ends are known whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartcore.error import LauncherError
+from smartcore.launch import keeper, link, spawn
+from smartcore.launch.process import (
+    LocalProcesses,
+    require_pidfd,
+    survival,
+    verdict,
+    write_files,
+)
+from smartcore.log import get_logger
+from smartcore.spec import (
+    ABSENT,
+    Absent,
+    Answer,
+    EventSink,
+    JobId,
+    Source,
+    Started,
+    State,
+    Status,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from smartcore.launch.keeper import Message
+
+log = get_logger(__name__)
+
+# The keeper answers within milliseconds; a host that swaps, or a file system that hangs, does not.
+ANSWER = timedelta(seconds=60)
+
+
+class KeeperProcesses:
+    """Runs processes of this host through a keeper, which outlives this process; an implementation
+    of ``spec.Processes``.
+
+    The keeper is started with the first process, or with :meth:`warm_up`; if this experiment has
+    one on this host already, that is used. If it is killed, what it kept goes on and is followed
+    here, but exit codes are lost; the next start makes a new one.
+
+    :param path: the experiment's directory; made when needed
+    :param runtime: directory for the keeper's socket, which nobody else can enter
+    :param grace: how long a stopped process has between TERM and KILL
+    :raises UnsupportedError: the system has no pidfd
+    """
+
+    def __init__(self, path: Path, runtime: Path, grace: timedelta = timedelta(seconds=5)) -> None:
+        require_pidfd()
+        self.grace = grace
+        self._place = link.Place(path, runtime)
+        self._host = link.host_name()
+        self._sink: EventSink | None = None
+        self._linking = threading.RLock()
+        self._link: link.Link | None = None
+        self._closed = False
+        # Below: what is known about processes; with a lock of its own.
+        self._lock = threading.Lock()
+        self._kept: set[JobId] = set()
+        self._ended: dict[JobId, Status] = {}
+        self._stopping: set[JobId] = set()
+        # Those that have no living keeper, and the number of the one that they had.
+        self._unkept: dict[JobId, int | None] = {}
+        self._local: LocalProcesses | None = None
+
+    # -- the contract ---------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Begin to start the keeper, so that a start need not wait for it."""
+        threading.Thread(target=self._warm_up, name="smartcore-warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        try:
+            self._linked()
+        except LauncherError as error:  # the start that needs it says so, too
+            log.debug("warm-up: %s", error)
+
+    def start(self, steps: Sequence[Step], /) -> Sequence[Started]:
+        """Spawn every step, in order.
+
+        :raises LauncherError: there is no keeper, and none can be started
+        """
+        answers: list[Started | None] = [_prepare(step) for step in steps]
+        wanted = [index for index, answer in enumerate(answers) if answer is None]
+        if wanted:
+            found = self._start([steps[index] for index in wanted])
+            for index, answer in zip(wanted, found, strict=True):
+                answers[index] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _start(self, steps: Sequence[Step]) -> list[Started]:
+        request = {"do": "start", "env": dict(os.environ), "steps": [_message(s) for s in steps]}
+        started: list[Started] = []
+        for last in (False, True):
+            try:
+                for reply in self._linked().request(request, ANSWER):
+                    started += [_started(answer) for answer in reply["started"]]
+                break
+            except link.BrokenLinkError as error:
+                if error.sent or last:
+                    doubt = "; whether this was started is not known" if error.sent else ""
+                    missing = Started(error=f"{error}{doubt}")
+                    started += [missing] * (len(steps) - len(started))
+                    break
+        return started
+
+    def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Answer for processes of this host, also for those that another process started."""
+        answers: dict[JobId, Answer] = {}
+        with self._lock:
+            answers.update((job, self._ended[job]) for job in ids if job in self._ended)
+            asked = [job for job in ids if job not in answers]
+        running, records = self._ask(asked)
+        return answers | {job: self._judge(job, running, records) for job in asked}
+
+    def _ask(self, ids: Sequence[JobId]) -> tuple[set[JobId], dict[JobId, Message]]:
+        # What the keeper says is running, and then, if that is not all, what has been written down.
+        reply: Message = {"running": [], "ended": []}
+        for _ in range(2):
+            found = self._living() if ids else None
+            if found is None:
+                break
+            try:
+                (reply,) = found.request({"do": "status", "ids": ids}, ANSWER)
+                break
+            except link.BrokenLinkError as error:
+                if error.late:
+                    raise
+        running = set(map(JobId, reply["running"]))
+        if len(running) == len(ids):
+            return running, {}
+        records = read_records(self._place.records, self._host)
+        return running, records | {JobId(record["id"]): record for record in reply["ended"]}
+
+    def _judge(
+        self, job: JobId, running: Collection[JobId], records: Mapping[JobId, Message]
+    ) -> Answer:
+        if job in running or (job not in records and spawn.alive(job)):
+            return Status(State.RUNNING, source=Source.PROCESS, host=self._host)
+        if job in records:
+            return self._status_of(records[job], Source.RECORD)
+        return ABSENT
+
+    def _status_of(self, record: Message, source: Source) -> Status:
+        status = verdict(record["returncode"], record["stopped"], self._host)
+        return replace(
+            status,
+            source=source,
+            seen=datetime.fromtimestamp(record["time"], UTC),
+            elapsed=timedelta(seconds=record["elapsed"]),
+        )
+
+    def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        """Follow processes that another process started; ends that nobody here saw are answered
+        from the records, with their exit codes.
+        """
+        return self._attach(ids, None)
+
+    def _attach(self, ids: Collection[JobId], killed: int | None) -> dict[JobId, Answer]:
+        # An end may come while we ask: followed first, it is not missed.
+        with self._lock:
+            new = {job for job in ids if job not in self._ended and job not in self._unkept}
+            self._kept |= new
+        running, records = self._ask([*new])
+        answers = dict(self.status([job for job in ids if job not in new]))
+        for job in new:
+            answers[job] = self._judge(job, running, records)
+            if job not in running:
+                with self._lock:
+                    self._kept.discard(job)
+                if _is_running(answers[job]):
+                    answers[job] = self._follow(job, killed)
+        return answers
+
+    def _follow(self, job: JobId, killed: int | None) -> Answer:
+        if killed is None and (facts := link.read_facts(self._place)) is not None:
+            killed = facts.pid
+        with self._lock:
+            if job in self._ended:
+                return self._ended[job]
+            self._unkept[job] = killed
+        return self._local_processes().attach([job])[job]
+
+    def _local_processes(self) -> LocalProcesses:
+        with self._lock:
+            if self._local is None:
+                self._local = LocalProcesses(self.grace)
+                self._local.watch(self._unkept_ended)
+            return self._local
+
+    def watch(self, sink: EventSink, /) -> None:
+        """Tell ``sink`` of every end."""
+        self._sink = sink
+
+    def stop(self, ids: Collection[JobId], /) -> None:
+        """TERM to each process group, KILL to what is left of its session after the grace period.
+
+        :raises LauncherError: naming the processes that survived
+        """
+        with self._lock:
+            left = {job for job in ids if job not in self._ended}
+            self._stopping |= left & self._kept
+            unkept = {job for job in left if job in self._unkept}
+        found = self._living() if left - unkept else None
+        if found is not None:
+            try:
+                self._stop_kept(found, left - unkept)
+            except link.BrokenLinkError as error:
+                log.warning("%s: stopping what it kept from here", error)
+            else:
+                left = unkept
+        if left:
+            self._local_processes().stop(left)
+
+    def _stop_kept(self, found: link.Link, ids: Collection[JobId]) -> None:
+        grace = self.grace.total_seconds()
+        timeout = ANSWER + timedelta(seconds=grace + spawn.KILL_DEADLINE)
+        request = {"do": "stop", "ids": [*ids], "grace": grace}
+        for reply in found.request(request, timeout):
+            if "error" in reply:
+                raise LauncherError(reply["error"])
+            if reply["survivors"]:
+                raise survival(reply["survivors"])
+
+    def close(self) -> None:
+        """Leave the keeper, which goes on while something runs; nothing is told afterwards."""
+        self._closed = True
+        with self._linking:
+            found, self._link = self._link, None
+        if found is not None:
+            found.close()
+        with self._lock:
+            local, self._local = self._local, None
+        if local is not None:
+            local.close()
+
+    # -- the keeper -----------------------------------------------------------------------------
+
+    def _linked(self) -> link.Link:
+        with self._linking:
+            found = self._living()
+            if found is not None:
+                return found
+            with link.alone(self._place):
+                found = self._living()  # somebody else may have been quicker
+                if found is None:
+                    facts = link.read_facts(self._place)
+                    if facts is not None:
+                        link.wait_gone(facts.identity)
+                    try:
+                        found = self._link = self._make_link(link.launch(self._place))
+                    except link.BrokenLinkError:
+                        raise link.not_ready(self._place) from None
+                return found
+
+    def _living(self) -> link.Link | None:
+        with self._linking:
+            if self._link is None or self._link.broken:
+                self._link = None
+                connection = link.find(self._place)
+                if connection is not None:
+                    try:
+                        self._link = self._make_link(connection)
+                    except link.BrokenLinkError:  # it has just ended
+                        return None
+            return self._link
+
+    def _make_link(self, connection: socket.socket) -> link.Link:
+        return link.Link(connection, self._keeps, self._keeper_told, self._link_broke)
+
+    # -- called from the listening thread ---------------------------------------------------------
+
+    def _keeps(self, ids: Sequence[str]) -> None:
+        with self._lock:
+            self._kept.update(map(JobId, ids))
+
+    def _keeper_told(self, records: Sequence[Message]) -> None:
+        for record in records:
+            job = JobId(record["id"])
+            with self._lock:
+                followed = job in self._kept
+            if followed:
+                self._tell(job, self._status_of(record, Source.PROCESS))
+
+    def _link_broke(self, broken: link.Link) -> None:
+        # The keeper was killed, or has thrown us out.
+        with self._linking:
+            if self._link is broken:
+                self._link = None
+        with self._lock:
+            kept = list(self._kept)
+            self._kept.clear()
+        if not kept or self._closed:
+            return
+        log.warning("the keeper %d has gone; following its %d from here", broken.pid, len(kept))
+        for job, answer in self._attach(kept, broken.pid).items():
+            if isinstance(answer, Absent):
+                self._tell(job, self._unseen(job, broken.pid))
+            elif answer.is_terminal:
+                self._tell(job, answer)
+
+    def _unkept_ended(self, job: JobId, status: Status) -> None:
+        with self._lock:
+            killed = self._unkept.pop(job, None)
+        self._tell(job, self._unseen(job, killed) if status.state is State.LOST else status)
+
+    def _unseen(self, job: JobId, killed: int | None) -> Status:
+        with self._lock:
+            stopped = job in self._stopping
+        status = verdict(None, stopped, self._host)
+        if stopped or killed is None:
+            return status
+        reason = f"the keeper {killed} was killed before it, and its exit code is lost"
+        return replace(status, reason=reason)
+
+    def _tell(self, job: JobId, status: Status) -> None:
+        with self._lock:
+            if job in self._ended:
+                return
+            self._ended[job] = status
+            self._kept.discard(job)
+            self._stopping.discard(job)
+        if self._sink is not None and not self._closed:
+            self._sink(job, status)
+
+
+def read_records(directory: Path, host: str) -> dict[JobId, Message]:
+    """The newest record of each process that keepers on ``host`` have seen the end of.
+
+    Lines that are torn are passed over: power was cut before they were whole.
+
+    :raises LauncherError: a record is of a newer version
+    """
+    found: dict[JobId, Message] = {}
+    for path in directory.glob("*.jsonl"):
+        if not path.stem.removeprefix(f"{host}-").isdigit():
+            continue
+        for record in _parse_records(path.read_bytes().splitlines()):
+            if record["v"] > keeper.VERSION:
+                raise LauncherError(f"{path} is of a newer smartcore; use that one to read it")
+            found[JobId(record["id"])] = record
+    return found
+
+
+def _parse_records(lines: Iterable[bytes]) -> Iterable[Message]:
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "id" in record and "v" in record:
+            yield record
+
+
+def _is_running(answer: Answer) -> bool:
+    return not isinstance(answer, Absent) and not answer.is_terminal
+
+
+def _prepare(step: Step) -> Started | None:
+    # What may be secret is written here and never sent.
+    try:
+        write_files(step.command)
+    except OSError as error:
+        return Started(error=spawn.explain(step.command.argv[0], error))
+    return None
+
+
+def _message(step: Step) -> Message:
+    command = step.command
+    return {
+        "name": step.name,
+        "tag": step.tag,
+        "argv": command.argv,
+        "env": dict(command.env),
+        "cwd": str(step.cwd),
+        "stdin": None if command.stdin is None else str(command.stdin),
+        "stdout": str(step.stdout),
+        "stderr": str(step.stderr),
+    }
+
+
+def _started(answer: Message) -> Started:
+    return Started(JobId(answer["id"])) if "id" in answer else Started(error=answer["error"])

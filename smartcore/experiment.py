@@ -240,6 +240,8 @@ class Experiment:
         from smartcore.entity.entity import check_name
 
         check_name(name)
+        if params is not None and not hasattr(params, "items"):
+            raise InputTypeError(f"params is {params!r}; give a dictionary of names and values")
         return Ensemble(
             name,
             dict(params or {}),
@@ -431,9 +433,7 @@ class Experiment:
         :param timeout: seconds, or a timedelta; None waits for ever
         :raises WaitTimeoutError: naming some that go on
         """
-        from datetime import timedelta
-
-        limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        limit = _duration("timeout", timeout)
         runs = self._session.started(args) if args else self._session.active_models()
         self._session.wait(runs, limit)
 
@@ -446,6 +446,9 @@ class Experiment:
         :param verbose: log how each model stands
         :param kill_on_interrupt: Ctrl-C meanwhile stops them
         """
+        pause = _duration("interval", interval)
+        if not pause:
+            raise InputError(f"interval is {interval!r}; give more than 0 seconds")
         runs = self._session.active_models()
 
         def report() -> None:
@@ -464,6 +467,8 @@ class Experiment:
 
         It may start and stop entities. What it raises is logged.
         """
+        if not callable(function):
+            raise InputTypeError(f"on_end takes a function, not {function!r}")
         self._session.on_end(lambda run: function(run.name, run.status))
 
     # -- what is known --------------------------------------------------------------------------
@@ -561,6 +566,18 @@ def _experiment_path(name: str, exp_path: str | None) -> Path:
     return path
 
 
+def _duration(name: str, value: timedelta | float | None) -> timedelta | None:
+    from datetime import timedelta
+
+    if value is None or isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputTypeError(f"{name} is {value!r}; give seconds or a timedelta")
+    if value < 0:
+        raise InputError(f"{name} is {value!r}; give 0 seconds or more")
+    return timedelta(seconds=value)
+
+
 def _check_limit(max_running: int) -> None:
     if isinstance(max_running, bool) or not isinstance(max_running, int):
         raise InputTypeError(f"max_running is {max_running!r}; give a whole number")
@@ -578,5 +595,6 @@ def _resolve_launcher(launcher: str, registry: Registry, settings: Config) -> st
         choice = choose(registry, settings, os.environ)
         logger.debug("launcher %s: %s", choice.name, choice.why)
         return choice.name
-    registry.launcher(name)
+    entry = registry.launcher(name)
+    registry.load(entry.target, entry.plugin)  # a launcher that cannot be imported is told of now
     return name

@@ -16,6 +16,7 @@ from smartcore.error import (
     PluginBrokenError,
     PluginConflictError,
     PluginMissingError,
+    SmartcoreError,
     UnsupportedError,
 )
 from smartcore.known import known_provider
@@ -365,7 +366,12 @@ class Registry:
         """Make a launcher for one experiment."""
         entry = self.launcher(name)
         factory: LauncherFactory = self.load(entry.target, entry.plugin)
-        made = factory(context)
+        try:
+            made = factory(context)
+        except SmartcoreError:
+            raise
+        except Exception as cause:
+            raise broken(self.plugin(entry.plugin), f"cannot make {entry.target}", cause) from cause
         if not isinstance(made, Launcher):
             raise PluginBrokenError(
                 f"{entry.target} of the plugin {entry.plugin!r} made a {type(made).__name__},"

@@ -17,7 +17,13 @@ from smartcore.database import (
     client_environment,
 )
 from smartcore.entity import Model
-from smartcore.error import DatabaseError, InputError, SmartcoreError, StepFailedError
+from smartcore.error import (
+    DatabaseError,
+    DatabaseIdConflictError,
+    InputError,
+    SmartcoreError,
+    StepFailedError,
+)
 from smartcore.launch import check, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
@@ -146,7 +152,13 @@ class Session:
         active = [run for run in runs if run.active]
         if active:
             log.warning("stopping what this start launched: %d", len(active))
-            self.engine.stop(active)
+        while active:
+            try:
+                self.engine.stop(active)
+            except KeyboardInterrupt:
+                # Leaving now would leave processes behind; KILL follows the grace period.
+                log.warning("still stopping; what does not heed SIGTERM is killed soon")
+            active = [run for run in runs if run.active]
         self._forget_ended_databases()
 
     def _start_models(self, models: Sequence[Model]) -> list[Run]:
@@ -312,6 +324,11 @@ class Session:
         :param jobs: id of each shard's step, by the shard's name
         :raises DatabaseError: one of them has ended
         """
+        if database.db_identifier in self.databases:
+            raise DatabaseIdConflictError(
+                f"this experiment has the running database {database.db_identifier!r} already; use"
+                " it, or reconnect from an experiment of its own"
+            )
         live = database.live
         steps = live.steps if live is not None else ()
         runs = [
@@ -443,17 +460,27 @@ def _warn_at_exit(session: Session) -> None:
 def _farewell() -> None:
     for session in list(_SESSIONS):
         session.hear_out()
-        active = session.active()
-        if active:
-            names = ", ".join(f"{run.name} ({run.job})" for run in active[:5])
-            more = f" and {len(active) - 5} more" if len(active) > 5 else ""
+        going = [run for run in session.active() if run.job is not None]
+        if going:
             log.warning(
-                "the driver of %r ends and these go on: %s%s; to end them: smartcore stop %s",
+                "the driver of %r ends and these go on: %s; to end them: smartcore stop %s",
                 session.name,
-                names,
-                more,
+                _some([f"{run.name} ({run.job})" for run in going]),
                 shlex.quote(str(session.path)),
             )
+        waiting = [run.name for run in session.active() if run.job is None]
+        if waiting:
+            log.warning(
+                "the driver of %r ends before these could be started, and they never will be: %s;"
+                " wait() for them next time",
+                session.name,
+                _some(waiting),
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()

@@ -673,3 +673,111 @@ print(exp.summary("tsv"))
     job = next(line for line in shown.splitlines() if "\tm" in line).split("\t")[3].strip()
     os.killpg(int(job.split(".")[0]), signal.SIGKILL)
     assert shown.startswith("Running\n")
+
+
+# -- what a newcomer met ------------------------------------------------------------------------
+
+
+def test_what_could_not_be_started_before_the_driver_ended_is_said(tmp_path: Path) -> None:
+    text = """
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local", max_running=1)
+run = exp.create_run_settings("sleep", "1000")
+exp.start(exp.create_ensemble("e", run_settings=run, replicas=3), block=False)
+"""
+    with driver(text, tmp_path) as process:
+        shown, _ = process.communicate(timeout=30)
+    going = re.search(r"go on: e_0 \((\d+)\.\d+\); to end them: smartcore stop (\S+)", shown)
+    assert going, shown
+    os.killpg(int(going[1]), signal.SIGKILL)
+    assert Path(going[2]) == tmp_path / "exp"
+    assert "could be started, and they never will be: e_1, e_2" in shown
+
+
+def test_a_second_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    text = """
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local")
+script = "trap '' TERM INT; echo $$ > pid.part; mv pid.part pid; sleep 1000 & wait; sleep 1000"
+exp.start(exp.create_model("m", exp.create_run_settings("sh", ["-c", script])))
+"""
+    os.environ["SMARTCORE_STOP_GRACE"] = "1"
+    try:
+        process = driver(text, tmp_path)
+    finally:
+        del os.environ["SMARTCORE_STOP_GRACE"]
+    with process:
+        file = tmp_path / "exp" / "m" / "pid"
+        wait_for(file)
+        pid = int(file.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        while "stopping what this start launched" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in shown
+    assert proc.start_time(pid) is None
+
+
+def test_a_port_in_use_is_found_before_anything_is_launched(exp: Experiment) -> None:
+    foreign = exp.create_database(db_identifier="foreign")
+    exp.start(foreign)
+    port = int(foreign.get_address()[0].split(":")[1])
+    words = rf"port {port} is in use on 127.0.0.1 by .*pid \d+"
+    first = exp.create_database(db_identifier="first")
+    with pytest.raises(DatabaseError, match=words):
+        exp.start(first, exp.create_database(port=port, db_identifier="second"))
+    assert not Path(first.path).exists()
+    model = shell(exp, "m", "true")
+    model.colocate_db_tcp(port=port)
+    with pytest.raises(DatabaseError, match=words):
+        exp.start(model)
+    assert foreign.is_active()
+
+
+def test_two_colocated_databases_cannot_have_one_port(exp: Experiment) -> None:
+    models = [shell(exp, name, "true") for name in ("a", "b")]
+    for model in models:
+        model.colocate_db_tcp(port=17391)
+    with pytest.raises(InputError, match=r"next to 'b' would listen at 127.0.0.1:17391"):
+        exp.start(*models)
+
+
+def test_a_running_database_cannot_be_taken_up_by_its_own_experiment(exp: Experiment) -> None:
+    db = exp.create_database()
+    exp.start(db)
+    with pytest.raises(DatabaseIdConflictError, match="already"):
+        exp.reconnect_orchestrator(db.checkpoint_file)
+    exp.stop(db)
+    assert exp.get_status(db) == [SmartcoreStatus.STATUS_CANCELLED]
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+def test_a_poll_needs_a_pause(exp: Experiment, interval: int) -> None:
+    with pytest.raises(InputError, match="interval is"):
+        exp.poll(interval=interval)
+
+
+def test_wrong_arguments_are_named(exp: Experiment) -> None:
+    model = shell(exp, "m", "true")
+    exp.start(model)
+    with pytest.raises(InputTypeError, match="timeout is 'x'"):
+        exp.wait(model, timeout="x")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="timeout is -1"):
+        exp.wait(model, timeout=-1)
+    with pytest.raises(InputTypeError, match="on_end takes a function"):
+        exp.on_end(3)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="params is"):
+        exp.create_ensemble("e", params=[1])  # type: ignore[arg-type]
+    with pytest.raises(PluginMissingError, match="smartcore-slurm"):
+        exp.create_run_settings("true", run_command="srun")
+
+
+def test_a_models_escape_sequences_do_not_reach_the_log(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.start(shell(exp, "m", r"printf '\033[31mred\007\n' >&2; exit 1"))
+    assert "red" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert "\x07" not in caplog.text

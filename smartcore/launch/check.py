@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from smartcore.database import Orchestrator
 from smartcore.database.live import DEFAULT_IDENTIFIER
+from smartcore.database.ports import choose_ports, listen_hosts
 from smartcore.entity import Ensemble, Model
 from smartcore.error import (
     DatabaseIdConflictError,
@@ -83,6 +84,14 @@ def before_start(
             )
     for entity in entities:
         _batch(entity, registry, launcher)
+    for database in databases:
+        if database.launcher != launcher:
+            raise InputError(
+                f"the database {database.name!r} was made for the launcher {database.launcher!r},"
+                f" and this experiment has {launcher!r}; make it with create_database"
+            )
+        if database.port:
+            choose_ports(listen_hosts(database.interface), database.port, database.num_shards)
     for model in models:
         _model(model, registry)
     for path in [*(model.path for model in models), *(db.path for db in databases)]:
@@ -99,8 +108,8 @@ def _unique_names(models: Sequence[Model], databases: Sequence[Orchestrator]) ->
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise EntityExistsError(
-            f"{len(twice)} name(s) given more than once in one start: {', '.join(twice[:5])};"
-            " models, members and shards need names of their own"
+            f"given more than once in one start: {', '.join(twice[:5])}; models, members and"
+            " shards need names of their own"
         )
 
 

@@ -14,7 +14,9 @@ from smartcore.database import DEFAULT_BACKEND
 from smartcore.database.credentials import new_credentials, secret_text
 from smartcore.database.live import database_environment
 from smartcore.database.plan import TRANSLATED
+from smartcore.database.ports import choose_ports
 from smartcore.entity import ColocationSettings
+from smartcore.error import InputError
 from smartcore.launch import sidecar as program
 from smartcore.log import get_logger
 from smartcore.registry import Registry
@@ -101,6 +103,13 @@ def _shard(
     strategy.check(settings.options)
     request = ColocationRequest(step.name, step.cwd, runtime, settings.options)
     address = strategy.address(request, taken)
+    if address in taken:
+        raise InputError(
+            f"the database next to {step.name!r} would listen at {address}, as another one does;"
+            " leave the address out to get one of its own"
+        )
+    if address.port:
+        choose_ports([address.host], address.port, 1)
     options = dict(settings.server_options)
     given = options.pop(OPEN_OPTION, None)
     opened = allow_unauthenticated if given is None else given == "yes"

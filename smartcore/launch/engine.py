@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from smartcore.error import LauncherError, WaitTimeoutError
+from smartcore.launch.process import write_files
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
 from smartcore.spec import (
@@ -210,12 +211,11 @@ class Engine:
             self._start(batch)
 
     def _start(self, batch: list[Run]) -> None:
-        try:
-            answers: Sequence[Started] = self.launcher.start([run.step for run in batch])
-        except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
-            answers = [Started(error=str(error) or type(error).__name__)] * len(batch)
+        refused = [(run, error) for run in batch if (error := _unwritten(run))]
+        unwritten = [run for run, _ in refused]
+        batch = [run for run in batch if run not in unwritten]
+        answers = self._answers(batch) if batch else []
         now = self._clock()
-        refused = []
         for run, answer in zip(batch, answers, strict=True):
             if answer.id is None:
                 refused.append((run, answer.error))
@@ -233,6 +233,18 @@ class Engine:
             log.exception("a listener for starts failed")
         for run, error in refused:
             self._end(run, _not_started(error))
+
+    def _answers(self, batch: Sequence[Run]) -> Sequence[Started]:
+        kind = type(self.launcher).__name__
+        try:
+            answers = self.launcher.start([run.step for run in batch])
+            wrong = not isinstance(answers, Sequence) or len(answers) != len(batch)
+        except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
+            return [Started(error=f"{kind}: {error or type(error).__name__}")] * len(batch)
+        if wrong:
+            problem = f"{kind}.start was given {len(batch)} steps and answered {answers!r:.100}"
+            return [Started(error=problem)] * len(batch)
+        return answers
 
     def _heard(self, job: JobId, status: Status) -> None:
         run = self._active.get(job)
@@ -296,9 +308,10 @@ class Engine:
         self._interval = min(2 * self._interval, LAST_INTERVAL)
         try:
             answers = self.launcher.status(list(self._active))
-        except LauncherError as error:
+        except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
             # A question that failed says nothing about the jobs: their last states stay.
-            log.warning("the launcher did not answer, asking again: %s", error)
+            kind = type(self.launcher).__name__
+            log.warning("%s did not answer, asking again: %s", kind, error or type(error).__name__)
             return
         for job, run in list(self._active.items()):
             answer = answers.get(job, ABSENT)
@@ -335,6 +348,15 @@ class _Countdown:
         self._left -= 1
         if self._left == 0:
             self.done.set()
+
+
+def _unwritten(run: Run) -> str:
+    # Files may hold secrets and belong to the entity, so no launcher has to care about them.
+    try:
+        write_files(run.step.command)
+    except OSError as error:
+        return f"{error.filename or run.step.cwd}: {error.strerror}"
+    return ""
 
 
 def _not_started(error: str) -> Status:

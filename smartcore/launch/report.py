@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from smartcore.launch.run import Run
@@ -14,6 +15,9 @@ TAIL_BYTES = 4096
 REFUSALS = ("NOAUTH", "HELLO must be called with the client already authenticated")
 
 
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
     """The last lines of a text file, without those before the last few kilobytes; "" if none."""
     try:
@@ -22,7 +26,9 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+    # What a program prints must not steer the terminal of who reads about it.
+    last = [_ESCAPES.sub("", line) for line in text.rstrip().splitlines()[-lines:]]
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in last)
 
 
 def failure(run: Run) -> str:

@@ -49,6 +49,7 @@ def create_run_settings(
     if command == "auto":
         command = _first_available(plugins, launcher)
     elif command and shutil.which(command) is None:
+        plugins.run_settings_class(Path(command).name)  # says what to install, if that is missing
         raise PathNotFoundError(
             f"run command {command!r} was not found; load its module, give its path, or "
             "leave run_command out"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from smartcore.spec import (
     Cause,
     Command,
     EventSink,
+    File,
     JobId,
     Launcher,
     Started,
@@ -175,7 +177,7 @@ def test_a_launcher_that_raises_fails_its_batch_and_the_engine_lives(
         (bad,) = work = runs("bad")
         engine.submit(work)
         engine.wait(work, timedelta(seconds=20))
-        assert bad.status.reason == "boom"
+        assert bad.status.reason == "Telling: boom"
     engine.submit(runs("good"))
     launcher.wait_batches(1)
 
@@ -240,4 +242,46 @@ def test_listeners_hear_of_an_end_before_waiters_and_may_fail(
     engine.wait(work, timedelta(seconds=20))
     assert heard == ["a"]
     assert "a listener for the end of a failed" in caplog.text
+    engine.close()
+
+
+@pytest.mark.parametrize("answer", [[], None, [Started(JobId("a"))] * 3])
+def test_a_launcher_that_answers_for_too_few_or_many_fails_its_batch_and_hangs_nobody(
+    launcher: Telling, engine: Engine, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    monkeypatch.setattr(launcher, "start", lambda work: answer)
+    work = runs("a", "b")
+    engine.submit(work)
+    engine.wait(work, timedelta(seconds=20))
+    assert {run.status.cause for run in work} == {Cause.START_FAILURE}
+    assert "Telling.start was given 2 steps and answered" in work[0].status.reason
+
+
+def test_files_are_there_before_the_launcher_is_called(
+    launcher: Telling, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def look(work: Sequence[Work], /) -> Sequence[Started]:
+        seen.append((tmp_path / "conf").read_text())
+        return [Started(JobId(item.name)) for item in work]
+
+    monkeypatch.setattr(launcher, "start", look)
+    good, bad = runs("good", "bad")
+    good.step = replace(good.step, command=Command(("x",), files=(File(tmp_path / "conf", "k"),)))
+    (tmp_path / "file").touch()
+    blocked = File(tmp_path / "file" / "conf", "k")
+    bad.step = replace(bad.step, command=Command(("x",), files=(blocked,)))
+    engine.submit([good, bad])
+    engine.wait([bad], timedelta(seconds=20))
+    assert seen == ["k"]
+    assert bad.status.cause is Cause.START_FAILURE
+    assert "file: File exists" in bad.status.reason
+
+
+def test_submit_returns_when_what_the_limit_allows_has_started(launcher: Telling) -> None:
+    engine = Engine(launcher, max_running=1)
+    work = runs("a", "b")
+    engine.submit(work)
+    assert [run.job for run in work] == ["a", None]
     engine.close()

@@ -13,7 +13,7 @@ Messages are lines of JSON; ``n`` numbers a request and its replies, of which al
 ``more``::
 
     <- {"keeper": <pid>, "born": <start time>, "version": 1}
-    -> {"n": 1, "do": "start", "env": {...}, "steps": [{"argv": [...], "env": {...}, ...}, ...]}
+    -> {"n": 1, "do": "start", "key": "...", "env": {...}, "steps": [{"argv": [...], ...}, ...]}
     <- {"n": 1, "started": [{"id": "<pid>.<start time>"} or {"error": "..."}, ...], "more": true}
     -> {"n": 2, "do": "stop", "ids": [...], "grace": 5.0}
     <- {"n": 2, "survivors": [<pid>, ...]}
@@ -22,11 +22,15 @@ Messages are lines of JSON; ``n`` numbers a request and its replies, of which al
     <- {"ended": [{record}, ...]}
 
 ``ended`` of a status are those that could not be written down yet: the disk is full.
+
+What is being started is noted in a file of its own, before and after, so that a client whose keeper
+was killed meanwhile knows what has become of its request.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -139,6 +143,11 @@ class Client:
             self.gone = True
 
     @property
+    def has_unsent(self) -> bool:
+        """True while something waits to be sent."""
+        return bool(self._unsent)
+
+    @property
     def interest(self) -> int:
         """What to wait for, as epoll(7) has it."""
         return select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
@@ -168,17 +177,47 @@ class RecordFile:
             self.unsaved = []
 
 
+class BegunFile:
+    """Notes of what is being started: a line before and a line after each.
+
+    Without fdatasync: they are for the case that the keeper is killed, not the host.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o600)
+
+    def note(self, key: str, index: int, **more: str) -> None:
+        """Write one line.
+
+        :raises OSError: it cannot be written whole
+        """
+        # The line break comes first: what an earlier write left torn stays a line of its own.
+        data = b"\n" + json.dumps({"key": key, "index": index, **more}).encode()
+        if os.write(self._fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+
+    def clear(self) -> None:
+        """Forget all, which everybody knows by now."""
+        os.ftruncate(self._fd, 0)
+
+
 class Keeper:
     """Serves clients until none is left and nothing is left to keep.
 
     :param listening: where clients come from
     :param records: the file of ends
+    :param begun: the file of what is being started
     :param hello: what every client is told first
     """
 
-    def __init__(self, listening: socket.socket, records: RecordFile, hello: Message) -> None:
+    def __init__(
+        self, listening: socket.socket, records: RecordFile, begun: BegunFile, hello: Message
+    ) -> None:
         self._listening = listening
         self._records = records
+        self._begun = begun
         self._hello = hello
         self._clients: dict[int, Client] = {}
         self._children: dict[int, Child] = {}
@@ -319,14 +358,30 @@ class Keeper:
         if client.gone:  # nobody would learn the ids
             del self._starts[0]
             return
-        steps = message["steps"]
-        answers = [self._start(step, message["env"]) for step in steps[:CHUNK]]
-        message["steps"] = steps[CHUNK:]
-        if not message["steps"]:
+        steps, first = message["steps"], message.get("first", 0)
+        if not (first or self._children or any(c.has_unsent for c in self._clients.values())):
+            self._begun.clear()
+        last = first + CHUNK
+        answers = [self._start(message, index) for index in range(first, min(last, len(steps)))]
+        message["first"] = last
+        more = last < len(steps)
+        if not more:
             del self._starts[0]
-        self._send(client, {"n": message["n"], "started": answers, "more": bool(message["steps"])})
+        self._send(client, {"n": message["n"], "started": answers, "more": more})
 
-    def _start(self, step: Message, env: dict[str, str]) -> Message:
+    def _start(self, message: Message, index: int) -> Message:
+        key, step = message["key"], message["steps"][index]
+        try:
+            self._begun.note(key, index)
+        except OSError as error:
+            return {"error": spawn.explain(self._begun.path, error)}
+        answer = self._spawn(step, message["env"])
+        # Without the second line a client whose keeper is killed is told that it may run.
+        with contextlib.suppress(OSError):
+            self._begun.note(key, index, **answer)
+        return answer
+
+    def _spawn(self, step: Message, env: dict[str, str]) -> dict[str, str]:
         if crowded := self._crowded():
             return {"error": crowded}
         program = step["argv"][0]
@@ -425,6 +480,8 @@ def run(place: str, runtime: str, host: str, driver: socket.socket) -> None:
     address = f"{runtime}/keeper-{pid}.{born}"
     facts = {"version": VERSION, "pid": pid, "born": born, "socket": address}
     records = RecordFile(f"{place}/records/{host}-{pid}.jsonl")
+    begun = BegunFile(f"{place}/keeper/{host}-{pid}.begun")
+    hello = {"keeper": pid, "born": born, "version": VERSION}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listening:
         listening.setblocking(False)
         listening.bind(address)
@@ -432,12 +489,12 @@ def run(place: str, runtime: str, host: str, driver: socket.socket) -> None:
         listening.listen(64)
         try:
             publish(info, facts)
-            keeper = Keeper(listening, records, {"keeper": pid, "born": born, "version": VERSION})
+            keeper = Keeper(listening, records, begun, hello)
             signal.signal(signal.SIGTERM, lambda *_: keeper.leave())
             keeper.greet(driver)
             keeper.serve()
         finally:
-            for path in (info, address):
+            for path in (info, address, begun.path):
                 with contextlib.suppress(OSError):
                     os.unlink(path)  # noqa: PTH108
 

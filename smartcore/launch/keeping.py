@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,8 @@ log = get_logger(__name__)
 
 # The keeper answers within milliseconds; a host that swaps, or a file system that hangs, does not.
 ANSWER = timedelta(seconds=60)
+# How many keepers may be killed during one start.
+ATTEMPTS = 3
 
 
 class KeeperProcesses:
@@ -102,20 +105,46 @@ class KeeperProcesses:
         return [answer for answer in answers if answer is not None]
 
     def _start(self, steps: Sequence[Step]) -> list[Started]:
-        request = {"do": "start", "env": dict(os.environ), "steps": [_message(s) for s in steps]}
-        started: list[Started] = []
-        for last in (False, True):
-            try:
-                for reply in self._linked().request(request, ANSWER):
-                    started += [_started(answer) for answer in reply["started"]]
+        answers: dict[int, Started] = {}
+        for _ in range(ATTEMPTS):
+            left = [index for index in range(len(steps)) if index not in answers]
+            if not left:
                 break
-            except link.BrokenLinkError as error:
-                if error.sent or last:
-                    doubt = "; whether this was started is not known" if error.sent else ""
-                    missing = Started(error=f"{error}{doubt}")
-                    started += [missing] * (len(steps) - len(started))
-                    break
-        return started
+            found = self._try_to_start([steps[index] for index in left])
+            answers |= {left[index]: answer for index, answer in found.items()}
+        never = Started(error="keeper after keeper was killed before it could start this")
+        return [answers.get(index, never) for index in range(len(steps))]
+
+    def _try_to_start(self, steps: Sequence[Step]) -> dict[int, Started]:
+        # What has no answer was not started: the keeper was killed before.
+        key = f"{os.getpid()}.{time.monotonic_ns()}"
+        request = {"do": "start", "key": key, "env": dict(os.environ)}
+        found: list[Started] = []
+        linked = self._linked()
+        try:
+            for reply in linked.request(request | {"steps": [*map(_message, steps)]}, ANSWER):
+                found += map(_started, reply["started"])
+            return dict(enumerate(found))
+        except link.BrokenLinkError as error:
+            late = error.late
+            if not error.sent:
+                return {}
+        try:
+            if not late:
+                link.wait_gone(linked.identity)
+                return self._begun(linked.pid, key) | dict(enumerate(found))
+        except LauncherError as error:
+            log.debug("%s", error)
+        doubt = Started(error=f"the keeper {linked.pid} does not answer; this may be running")
+        return dict.fromkeys(range(len(steps)), doubt) | dict(enumerate(found))
+
+    def _begun(self, killed: int, key: str) -> dict[int, Started]:
+        found = {}
+        for index, note in link.read_begun(self._place, killed, key).items():
+            doubt = f"the keeper {killed} was killed while it started this, which may be running"
+            found[index] = _started({"error": doubt} | note)
+        self._take_over([answer.id for answer in found.values() if answer.id], killed)
+        return found
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         """Answer for processes of this host, also for those that another process started."""
@@ -306,9 +335,12 @@ class KeeperProcesses:
         if not kept or self._closed:
             return
         log.warning("the keeper %d has gone; following its %d from here", broken.pid, len(kept))
-        for job, answer in self._attach(kept, broken.pid).items():
+        self._take_over(kept, broken.pid)
+
+    def _take_over(self, ids: Collection[JobId], killed: int) -> None:
+        for job, answer in self._attach(ids, killed).items():
             if isinstance(answer, Absent):
-                self._tell(job, self._unseen(job, broken.pid))
+                self._tell(job, self._unseen(job, killed))
             elif answer.is_terminal:
                 self._tell(job, answer)
 

@@ -97,6 +97,22 @@ class KeeperFacts:
         return spawn.identity(self.pid, self.born)
 
 
+def read_begun(place: Place, pid: int, key: str) -> dict[int, Message]:
+    """What a killed keeper noted of a request to start: the last line for each step."""
+    path = place.info.with_name(f"{host_name()}-{pid}.begun")
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            note = json.loads(line)
+            if note["key"] == key:
+                found[int(note["index"])] = note
+    return found
+
+
 def host_name() -> str:
     """Name of this host in the names of files."""
     return os.uname().nodename

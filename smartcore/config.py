@@ -277,6 +277,8 @@ def user_file(environment: Environment) -> Path:
 
 def _readable(path: Path) -> bool:
     try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a directory; settings stand in a file of that name")
         return path.is_file()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error

@@ -17,10 +17,10 @@ from smartcore import config
 from smartcore.detection import choose
 from smartcore.error import ConfigError, DatabaseError, SmartcoreError, UnsupportedError
 from smartcore.launch.process import require_pidfd
-from smartcore.loader import Plugin, core_version
+from smartcore.loader import ALL_PLUGINS, Plugin, core_version
 from smartcore.registry import Registry
 from smartcore.spec import CheckResult, Server, Verdict
-from smartcore.spec.addresses import free_ports
+from smartcore.spec.addresses import free_ports, interface_address
 
 LEAST_PYTHON: Final = (3, 11)
 # Each running process takes a descriptor, each shard and each client of a database some more.
@@ -121,6 +121,13 @@ def _settings(
         advice = "correct it; docs/configuration.md lists the settings"
         results.insert(0, _failure("settings", str(error), advice))
         return config.Config(environment, (), {}), results
+    unknown = (
+        set(settings.names("disable_plugins")) - {p.name for p in registry.plugins} - {ALL_PLUGINS}
+    )
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        advice = "see: smartcore plugins list"
+        results.append(_warning("disable_plugins", f"no plugin is called {names}", advice))
     files = ", ".join(map(str, settings.files)) or "no files"
     return settings, [_ok("settings", f"{files} and the environment"), *results]
 
@@ -168,8 +175,19 @@ def _databases(
         except SmartcoreError as missing:
             error = str(missing)
     if error:
+        # What somebody set must hold; that there is no server at all may not matter to anybody.
+        named = settings.origin("database.backend") != config.DEFAULT or any(
+            name.endswith("_PATH") and name in error for name in environment
+        )
         advice = "only needed for databases; see: smartcore databases list"
-        results.append(_warning(f"database {wanted}", error, advice))
+        results.append((_failure if named else _warning)(f"database {wanted}", error, advice))
+    interface = settings.text("database.interface")
+    if interface:
+        try:
+            interface_address(interface)
+        except SmartcoreError as unknown:
+            advice = "correct the setting database.interface"
+            results.append(_failure("database interface", str(unknown), advice))
     return results
 
 

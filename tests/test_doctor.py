@@ -182,3 +182,21 @@ def test_back_ends_in_conflict_are_told_as_such(site: Site) -> None:
     (found,) = servers(site.registry(), {})
     assert "two distributions" in found.error
     assert checks(site)["database redis"].verdict is Verdict.WARNING
+
+
+def test_a_server_that_was_asked_for_and_is_not_there_is_a_failure(site: Site) -> None:
+    add_launcher(site)
+    assert checks(site, SMARTCORE_DB_BACKEND="nosuch")["database nosuch"].verdict is Verdict.FAILURE
+
+
+def test_an_interface_that_is_not_there_is_a_failure(site: Site) -> None:
+    add_launcher(site)
+    found = checks(site, SMARTCORE_DB_INTERFACE="nosuch0")["database interface"]
+    assert found.verdict is Verdict.FAILURE
+    assert "nosuch0" in found.detail
+
+
+def test_a_disabled_plugin_that_is_not_there_is_a_warning(site: Site) -> None:
+    add_launcher(site)
+    found = checks(site, SMARTCORE_DISABLE_PLUGINS="nosuch")["disable_plugins"]
+    assert (found.verdict, found.detail) == (Verdict.WARNING, "no plugin is called nosuch")

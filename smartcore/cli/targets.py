@@ -47,9 +47,13 @@ def _launcher(registry: Registry, name: str) -> None:
     for target in (entry.target, entry.detect):
         if target:
             _callable(registry, entry, target)
+    made = registry.load(entry.target, entry.plugin)
+    missing = getattr(made, "__abstractmethods__", ())
+    if missing:
+        raise _wrong(entry, entry.target, f"lacks {', '.join(sorted(missing))}")
     if entry.batch_settings:
-        made = registry.batch_settings_class(name)
-        _expect(entry, entry.batch_settings, made, BatchSettings)
+        settings = registry.batch_settings_class(name)
+        _expect(entry, entry.batch_settings, settings, BatchSettings)
     if entry.scheduler:
         for command in entry.run_commands:
             registry.run_command(command)

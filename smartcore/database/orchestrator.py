@@ -170,6 +170,11 @@ class Orchestrator(EntityList[DBNode]):
         return list(self._hosts)
 
     @property
+    def placed_on(self) -> list[str]:
+        """The hosts that were asked for, none if any will do."""
+        return list(self._user_hosts)
+
+    @property
     def telemetry(self) -> TelemetryConfiguration:
         """The switch for its telemetry; off unless enabled."""
         return self._telemetry

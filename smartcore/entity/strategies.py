@@ -129,7 +129,7 @@ def expand(
     if seed is not None and strategy != "random":
         raise InputError("seed is for perm_strategy='random'; leave it out")
     if callable(strategy):
-        return _checked(strategy, strategy(names, values, n_models))
+        return _checked(strategy, _called(strategy, names, values, n_models))
     if strategy == "random":
         return random_permutations(names, values, n_models, seed=seed)
     found = _STRATEGIES.get(strategy) if isinstance(strategy, str) else None
@@ -144,6 +144,20 @@ def expand(
             f" n_models={n_models}; leave n_models out or use 'random'"
         )
     return combinations
+
+
+def _called(strategy: Strategy, names: list[str], values: list[list[str]], n_models: int) -> object:
+    import inspect
+
+    try:
+        inspect.signature(strategy).bind(names, values, n_models)
+    except (TypeError, ValueError) as error:
+        name = getattr(strategy, "__name__", repr(strategy))
+        raise UserStrategyError(
+            f"strategy {name} must take three arguments: the parameters' names, the list of values"
+            f" of each, and the number of models ({error})"
+        ) from None
+    return strategy(names, values, n_models)
 
 
 def _checked(strategy: Strategy, result: object) -> list[dict[str, str]]:

@@ -90,6 +90,7 @@ def before_start(
                 f"the database {database.name!r} was made for the launcher {database.launcher!r},"
                 f" and this experiment has {launcher!r}; make it with create_database"
             )
+        _hosts(database)
         if database.port:
             choose_ports(listen_hosts(database.interface), database.port, database.num_shards)
     for model in models:
@@ -134,6 +135,17 @@ def _unique_identifiers(
                 f"the database colocated with {model.name!r} and another database have the"
                 f" identifier {identifier!r}; give one of them another db_identifier"
             )
+
+
+def _hosts(database: Orchestrator) -> None:
+    # Databases are placed on other hosts when launchers with nodes are there.
+    here = {os.uname().nodename, "localhost", "127.0.0.1"}
+    others = [host for host in database.placed_on if host not in here]
+    if others:
+        raise UnsupportedError(
+            f"the database {database.name!r} is to run on {', '.join(others)}, and this version"
+            " starts databases on this host only; leave hosts out"
+        )
 
 
 def _batch(entity: Startable, registry: Registry, launcher: str) -> None:

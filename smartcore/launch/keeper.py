@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 VERSION = 1
+# What the driver tells it: the arguments of `run`, the last as a descriptor.
+VARIABLES = ("KEEPER_PLACE", "KEEPER_RUNTIME", "KEEPER_HOST", "KEEPER_DRIVER")
 # Ends are met between chunks of a large start.
 CHUNK = 16
 # Of a message's bytes, as much as is read at once.
@@ -527,8 +529,11 @@ def publish(path: str, facts: Message) -> None:
 
 
 def main() -> None:
-    """Leave the driver behind and be the keeper; arguments: place, runtime, host, descriptor."""
-    place, runtime, host, driver = sys.argv[-4:]
+    """Leave the driver behind and be the keeper; what it must know is in the environment.
+
+    Not in the arguments: who looks there for what an experiment runs finds only that.
+    """
+    place, runtime, host, driver = (os.environ[name] for name in VARIABLES)
     # No child of the driver's: nobody there need wait for it, and no terminal can reach it.
     if os.fork():
         os._exit(0)

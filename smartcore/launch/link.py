@@ -296,13 +296,13 @@ def launch(place: Place) -> socket.socket:
     try:
         with its:
             process = subprocess.Popen(
-                _command(place, its.fileno()),
+                _command(place),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=[its.fileno()],
                 cwd="/",
-                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                env=_environment(place, its.fileno()),
                 start_new_session=True,
             )
     except OSError as error:
@@ -314,12 +314,16 @@ def launch(place: Place) -> socket.socket:
     return ours
 
 
-def _command(place: Place, descriptor: int) -> list[str]:
-    return [
-        sys.executable,
-        *("-I", "-S", "-X", "utf8", "-c", PROGRAM, str(PACKAGE_PARENT)),
-        *(str(place.own), str(place.runtime), host_name(), str(descriptor)),
-    ]
+def _command(place: Place) -> list[str]:
+    # The last one is for people who look at the list of processes.
+    options = ("-I", "-S", "-X", "utf8", "-c", PROGRAM)
+    return [sys.executable, *options, str(PACKAGE_PARENT), place.path.name]
+
+
+def _environment(place: Place, descriptor: int) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    given = (str(place.own), str(place.runtime), host_name(), str(descriptor))
+    return inherited | dict(zip(keeper.VARIABLES, given, strict=True))
 
 
 def _make_directories(place: Place) -> None:

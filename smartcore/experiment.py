@@ -77,7 +77,6 @@ class Experiment:
         self._session = Session(
             self.name, Path(self.exp_path), resolved, self._registry, self._config, max_running
         )
-        self._identifiers: set[str] = set()
 
     @classmethod
     def attach(cls, path: str, *, registry: Registry | None = None) -> Experiment:
@@ -284,7 +283,7 @@ class Experiment:
 
         check_name(db_identifier)
         kwargs.setdefault("backend", self._config.text("database.backend"))
-        database = Orchestrator(
+        return Orchestrator(
             path=path or str(Path(self.exp_path) / db_identifier),
             port=port,
             interface=interface or self._config.text("database.interface") or None,
@@ -300,13 +299,6 @@ class Experiment:
             db_identifier=db_identifier,
             **kwargs,
         )
-        if db_identifier in self._identifiers:
-            logger.warning(
-                "a database %r was created before; only one of them can run at a time",
-                db_identifier,
-            )
-        self._identifiers.add(db_identifier)
-        return database
 
     # -- before the start -----------------------------------------------------------------------
 

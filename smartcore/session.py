@@ -205,13 +205,16 @@ class Session:
 
     # -- steps ----------------------------------------------------------------------------------
 
-    def step(self, model: Model, taken: list[ShardAddress]) -> Step:
+    def step(
+        self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None
+    ) -> Step:
         """The step that would run ``model`` now; nothing is written or started.
 
         :param taken: addresses that other colocated databases have; that of this one is added
+        :param planned: variables for databases that do not run yet
         """
         live = [database.live for database in self.databases.values() if database.live is not None]
-        step = self._builder.build(model, client_environment(live))
+        step = self._builder.build(model, {**(planned or {}), **client_environment(live)})
         if model.colocation is None:
             return step
         from smartcore.launch.colocation import colocate
@@ -230,10 +233,13 @@ class Session:
 
     def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
         """The steps that a start of these would run, by name; shards without their secrets."""
-        from smartcore.database import planned_shards
+        from smartcore.database.plan import planned_environment, planned_shards
 
         taken = list(self._colocated.values())
-        steps = {model.name: self.step(model, taken) for model in models_of(entities)}
+        planned: dict[str, str] = {}
+        for database in databases_of(entities):
+            planned |= planned_environment(database)
+        steps = {model.name: self.step(model, taken, planned) for model in models_of(entities)}
         for database in databases_of(entities):
             for step in planned_shards(database, self.registry.database(database.backend)):
                 steps[step.name] = step

@@ -373,7 +373,15 @@ def test_a_preview_shows_the_exact_command_and_launches_nothing(
     shown = json.loads(capsys.readouterr().out)
     (described,) = shown["experiment"]["models"]
     assert described["command"]["argv"] == [model.run_settings.exe, "-c", "echo $SSDB"]
-    assert described["command"]["environment"]["GREETING"] == "hi there"
+    environment = described["command"]["environment"]
+    assert environment["GREETING"] == "hi there"
+    assert environment["SSDB"] == "127.0.0.1:<chosen at the start>"
+    assert environment["SMARTCORE_DB_AUTH"] == str(Path(db.path) / "orchestrator.auth.json")
+    exp.preview(
+        exp.create_database(port=17395), model, verbosity_level="developer", output_format="json"
+    )
+    shown = json.loads(capsys.readouterr().out)["experiment"]["models"][0]
+    assert shown["command"]["environment"]["SSDB"] == "127.0.0.1:17395"
     assert list(tmp_path.iterdir()) == []
     exp.preview(db, model, output_filename=str(tmp_path / "shown"))
     exp.preview(db, model, output_filename=str(tmp_path / "shown"))

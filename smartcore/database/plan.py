@@ -17,6 +17,7 @@ from smartcore.spec import (
     Step,
 )
 
+from .live import database_environment
 from .orchestrator import Orchestrator
 from .ports import listen_hosts
 
@@ -93,3 +94,19 @@ def planned_shards(
     ports = database.ports or [0] * database.num_shards
     shards = plan_shards(database, backend, Credentials(""), hosts, ports)
     return list(shard_steps(backend, server, shards, database.resources()))
+
+
+def secret_files(database: Orchestrator) -> tuple[Path, Path]:
+    """Where the models' password is, and smartcore's own."""
+    directory, name = Path(database.path), database.db_identifier
+    return directory / f"{name}.auth.json", directory / f"{name}.admin.json"
+
+
+def planned_environment(database: Orchestrator) -> dict[str, str]:
+    """The variables by which models will find a database that is not started yet, for a preview."""
+    host = listen_hosts(database.interface)[0]
+    ports: list[object] = [*database.ports] or ["<chosen at the start>"] * database.num_shards
+    auth, _ = secret_files(database)
+    addresses = [f"{host}:{port}" for port in ports]
+    clustered = database.num_shards > 1
+    return database_environment(database.db_identifier, addresses, auth, clustered=clustered)

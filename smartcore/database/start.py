@@ -19,7 +19,7 @@ from .checkpoint import write_checkpoint
 from .credentials import new_credentials, write_secret
 from .live import LiveDatabase
 from .orchestrator import Orchestrator
-from .plan import plan_shards, shard_steps
+from .plan import plan_shards, secret_files, shard_steps
 from .ports import choose_ports, listen_hosts
 
 log = get_logger(__name__)
@@ -105,12 +105,6 @@ def start_database(
         runner.stop()
         raise
     return live
-
-
-def secret_files(database: Orchestrator) -> tuple[Path, Path]:
-    """Where the models' password is, and smartcore's own."""
-    directory, name = Path(database.path), database.db_identifier
-    return directory / f"{name}.auth.json", directory / f"{name}.admin.json"
 
 
 def _warn_if_open(database: Orchestrator, credentials: Credentials, hosts: Sequence[str]) -> None:

@@ -187,3 +187,11 @@ def test_where_there_are_no_plugins_that_is_said(smartcore: Run, smartcore_json:
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr == "no plugins are installed\n"
         assert smartcore_json("plugins", command) == []
+
+
+def test_a_launcher_that_lacks_a_method_is_found_by_check(site: Site, smartcore: Run) -> None:
+    unfinished = "class Flux(Launcher):\n    def start(self, work, /): return []\n"
+    add_flux(site, PARTS.replace("class Flux: pass", unfinished))
+    result = smartcore("plugins", "check", "flux")
+    assert result.exit_code == 1
+    assert "lacks status, stop" in " ".join(result.output.split())

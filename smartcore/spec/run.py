@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -55,14 +56,22 @@ def run_command(
     except OSError as error:
         raise ShellError(f"cannot run {argv[0]}: {error.strerror}", argv) from error
     try:
-        out, err = process.communicate(stdin.encode(), timeout.total_seconds())
+        text = stdin.encode(errors="surrogateescape")
+        out, err = process.communicate(text, timeout.total_seconds())
     except subprocess.TimeoutExpired:
+        # Its children may hold the pipes open when it has ended itself.
+        _kill_group(process.pid)
         seconds = timeout.total_seconds()
         raise ShellError(f"{argv[0]} did not answer within {seconds:g} s", argv) from None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill_group(process.pid)
             process.communicate()
     return Completed(
         tuple(argv), process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
     )
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

@@ -19,6 +19,7 @@ from .hooks import (
 from .ids import JobId, Tag
 from .launcher import (
     Attaches,
+    BatchService,
     Closes,
     Detection,
     Detector,
@@ -34,6 +35,20 @@ from .launcher import (
 from .run import Completed, run_command
 from .run_commands import Facts, Launch, RunCommand
 from .run_settings import RunSettings, SettingsBase
+from .scheduler import (
+    CommandLineScheduler,
+    Invocation,
+    JobRecord,
+    NativeId,
+    Outcome,
+    Rates,
+    Refusal,
+    Refused,
+    Submission,
+    SubmitAnswer,
+    Unavailable,
+    Variables,
+)
 from .site import Check, CheckResult, Site, Verdict
 from .state import ABSENT, TERMINAL_STATES, Absent, Answer, Cause, Source, State, Status
 from .values import format_walltime, parse_walltime
@@ -44,6 +59,7 @@ __all__ = [
     "Absent",
     "Answer",
     "Attaches",
+    "BatchService",
     "BatchSettings",
     "Cause",
     "Check",
@@ -52,6 +68,7 @@ __all__ = [
     "Colocation",
     "ColocationRequest",
     "Command",
+    "CommandLineScheduler",
     "Completed",
     "Container",
     "Credentials",
@@ -61,17 +78,24 @@ __all__ = [
     "EventSink",
     "Facts",
     "File",
+    "Invocation",
     "Job",
     "JobId",
+    "JobRecord",
     "Launch",
     "Launcher",
     "LauncherContext",
     "LauncherFactory",
     "LauncherRegistrar",
     "Limits",
+    "NativeId",
+    "Outcome",
     "Placement",
     "Processes",
+    "Rates",
     "Ready",
+    "Refusal",
+    "Refused",
     "Resources",
     "RunCommand",
     "RunCommandRegistrar",
@@ -89,9 +113,13 @@ __all__ = [
     "State",
     "Status",
     "Step",
+    "Submission",
+    "SubmitAnswer",
     "TERMINAL_STATES",
     "Tag",
     "TargetRegistrar",
+    "Unavailable",
+    "Variables",
     "Verdict",
     "Watches",
     "Work",

@@ -7,11 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from smartcore.error import LauncherUnsupportedFeature
 
 from .ids import JobId
 from .state import Answer, Status
 from .work import Started, Step, Work
+
+if TYPE_CHECKING:
+    from .scheduler import CommandLineScheduler
 
 EventSink = Callable[[JobId, Status], None]
 """Takes a status the moment it is known. Thread-safe, returns at once, never raises."""
@@ -117,6 +122,21 @@ class Processes(Protocol):
         """Stop watching; what runs goes on."""
 
 
+class BatchService(Protocol):
+    """The core's service for workload managers that are spoken to by commands; given to launchers,
+    not implemented by them.
+    """
+
+    def __call__(self, scheduler: CommandLineScheduler, /) -> Launcher:
+        """A launcher that submits, follows and stops jobs by this scheduler's commands."""
+
+
+def _no_batch(scheduler: CommandLineScheduler, /) -> Launcher:
+    raise LauncherUnsupportedFeature(
+        f"{scheduler.name}: this context has no service for batch jobs"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LauncherContext:
     """What the core gives to a launcher's factory.
@@ -125,12 +145,14 @@ class LauncherContext:
     :param path: its directory; absolute, may not exist yet
     :param processes: the service that runs processes of this host
     :param environment: variables of the driver, for facts such as an allocation's id
+    :param batch: the service for workload managers that are spoken to by commands
     """
 
     experiment: str
     path: Path
     processes: Processes
     environment: Mapping[str, str] = field(default_factory=dict)
+    batch: BatchService = _no_batch
 
 
 LauncherFactory = Callable[[LauncherContext], Launcher]

@@ -57,7 +57,7 @@ class Command:
     :param argv: the program and its arguments, exactly as ``execve`` gets them
     :param env: the entity's own variables; everything else is inherited
     :param stdin: file to read as standard input; None is ``/dev/null``
-    :param files: what must be written first
+    :param files: what must be there first; the core writes it before the launcher starts the step
     """
 
     argv: tuple[str, ...]
@@ -121,10 +121,12 @@ class Started:
 
     :param id: what to ask and stop it by; None only if nothing was started
     :param error: what went wrong, in the system's own words
+    :param members: the ids of a job's steps, in order, where they can be asked about one by one
     """
 
     id: JobId | None = None
     error: str = ""
+    members: tuple[JobId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""Ids of batch jobs: the scheduler's own id, and all that is needed to find a job's traces.
+
+::
+
+    123#heat-k3f9          one step
+    123#sweep-k3f9:5       a job of five steps         123#sweep-k3f9:5/2   its step number 2
+    123#sweep-k3f9[5]      an array of five members    123#sweep-k3f9[5]/2  its member number 2
+    #heat-k3f9             not accepted by the scheduler yet, or not known to be
+
+Numbers count from 0. The tag leads to the exit records, so an id alone is enough for a process that
+never saw the job.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from smartcore.spec import JobId, Tag
+from smartcore.spec.scheduler import NativeId
+
+_FORM = re.compile(
+    r"(?P<native>[^#]*)#(?P<tag>.*?)(?::(?P<steps>\d+)|\[(?P<members>\d+)\])?(?:/(?P<index>\d+))?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """What an id says.
+
+    :param native: the scheduler's own id of the whole job; empty while there is none
+    :param tag: the job's tag
+    :param count: number of steps or members
+    :param array: they are members of an array
+    :param index: one of them, from 0; None is the whole job
+    """
+
+    native: NativeId
+    tag: Tag
+    count: int = 1
+    array: bool = False
+    index: int | None = None
+
+    @property
+    def job_id(self) -> JobId:
+        """The id as callers keep it."""
+        size = f"[{self.count}]" if self.array else f":{self.count}" if self.count > 1 else ""
+        part = "" if self.index is None else f"/{self.index}"
+        return JobId(f"{self.native}#{self.tag}{size}{part}")
+
+    @property
+    def indices(self) -> range:
+        """The steps that this id is about."""
+        if self.index is None:
+            return range(self.count)
+        return range(self.index, self.index + 1)
+
+    def part(self, index: int) -> Ref:
+        """One step or member of this job."""
+        return replace(self, index=index)
+
+
+def parse_id(job: JobId) -> Ref | None:
+    """Read an id; None if it was not made by :class:`Ref`."""
+    match = _FORM.fullmatch(job)
+    if match is None or not match["tag"]:
+        return None
+    count = int(match["steps"] or match["members"] or 1)
+    index = None if match["index"] is None else int(match["index"])
+    if count < 1 or (index is not None and index >= count):
+        return None
+    native, tag = NativeId(match["native"]), Tag(match["tag"])
+    return Ref(native, tag, count, match["members"] is not None, index)

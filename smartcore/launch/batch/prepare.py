@@ -1,0 +1,97 @@
+"""From work to a batch script on disk and the submission that names it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from smartcore.error import LauncherUnsupportedFeature
+from smartcore.launch.batch.ids import Ref
+from smartcore.launch.batch.record import record_name
+from smartcore.launch.batch.script import Member, array_script, script
+from smartcore.launch.process import write_files
+from smartcore.spec import Job, Step, Work
+from smartcore.spec.scheduler import CommandLineScheduler, NativeId, Rates, Submission
+
+Write = Callable[[Path, str], None]
+PLACE = Path(".smartcore")
+SCRIPTS = PLACE / "scripts"
+RECORDS = PLACE / "records"
+
+
+def prepare(
+    work: Work, scheduler: CommandLineScheduler, rates: Rates, experiment: Path, write: Write
+) -> tuple[Ref, Submission]:
+    """Write the script of a piece of work, and everything that its steps need.
+
+    :param experiment: the experiment's directory
+    :raises OSError: something could not be written
+    :raises LauncherUnsupportedFeature: this scheduler has no arrays that large
+    """
+    job = as_job(work)
+    array = job.array and len(job.steps) > 1
+    if array and len(job.steps) > rates.array_limit:
+        raise LauncherUnsupportedFeature(
+            f"{job.name}: {scheduler.name} has arrays of at most {rates.array_limit} members, not"
+            f" {len(job.steps)}; split the ensemble"
+        )
+    ref = Ref(NativeId(""), job.tag, len(job.steps), array)
+    stem = record_name(job.tag, 0).removesuffix(".0")
+    path = experiment / SCRIPTS / f"{stem}.sh"
+    submission = Submission(
+        name=scheduler.clean_name(job.name),
+        tag=job.tag,
+        script=path,
+        log=path.with_suffix(".log"),
+        cwd=job.steps[0].cwd,
+        resources=job.resources,
+        arguments=job.arguments,
+        members=len(job.steps) if array else 0,
+    )
+    for step in job.steps:
+        if step.command.files:
+            write_files(step.command)
+    for file, text in _texts(job, submission, scheduler, experiment / RECORDS).items():
+        write(file, text)
+    return ref, submission
+
+
+def _texts(
+    job: Job, submission: Submission, scheduler: CommandLineScheduler, records: Path
+) -> dict[Path, str]:
+    members = [
+        Member(step, records / record_name(job.tag, index)) for index, step in enumerate(job.steps)
+    ]
+    directives = scheduler.directives(submission)
+    if not submission.members:
+        text = script(directives, job.preamble, scheduler.variables, members)
+        return {submission.script: text}
+    text, files = array_script(
+        directives,
+        job.preamble,
+        scheduler.variables,
+        members,
+        base=scheduler.index_base,
+        directory=submission.script.with_suffix(".d"),
+    )
+    return {**files, submission.script: text}
+
+
+def as_job(work: Work) -> Job:
+    """The work as a job; a step becomes one of its own."""
+    if isinstance(work, Step):
+        return Job(work.name, work.tag, (work,), work.resources)
+    return work
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, and see it to the disk: the scheduler reads it on
+    another host, and perhaps much later.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)

@@ -1,0 +1,163 @@
+"""What a scheduler says about jobs: one bulk query for all, now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from smartcore.error import LauncherError
+from smartcore.launch.batch.commands import Commands
+from smartcore.launch.batch.evidence import Word
+from smartcore.log import get_logger
+from smartcore.spec import Source
+from smartcore.spec.scheduler import CommandLineScheduler, JobRecord, NativeId, Unavailable
+
+log = get_logger(__name__)
+
+BACK_OFF = 1.5
+
+
+@dataclass
+class Queue:
+    """The last good answer of the queue, and when to ask again.
+
+    :param commands: runs the queries
+    """
+
+    commands: Commands
+    words: dict[str, Word] = field(default_factory=dict)
+    asked: float | None = None
+    _interval: float = 0.0
+    _due: float = 0.0
+    _reported: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._interval = self.commands.rates.first_interval.total_seconds()
+
+    @property
+    def due(self) -> bool:
+        """True when it is time to ask."""
+        return self.commands.world.clock() >= self._due
+
+    def hurry(self) -> None:
+        """Something was done that changes the answer: ask again soon."""
+        self._interval = self.commands.rates.first_interval.total_seconds()
+        if self.asked is not None:
+            self._due = min(self._due, self.asked + self._interval)
+
+    def refresh(self, natives: Sequence[NativeId]) -> None:
+        """Ask about these jobs.
+
+        :raises LauncherError: there was no answer; the last one stays
+        """
+        now = self.commands.world.clock()
+        self._interval = min(
+            self._interval * BACK_OFF, self.commands.rates.last_interval.total_seconds()
+        )
+        self._due = now + self._interval
+        scheduler = self.commands.scheduler
+        found: dict[str, Word] = {}
+        for chunk in chunks(scheduler, natives, self.commands.rates.query_chunk):
+            completed = self.commands.query(scheduler.query(chunk))
+            for record in scheduler.parse_query(completed):
+                found[scheduler.key(record.id)] = self._word(record)
+        if self._changed(found):
+            self.hurry()
+            self._due = now + self._interval
+        self.words, self.asked = found, now
+
+    def _word(self, record: JobRecord) -> Word:
+        outcome = self.commands.scheduler.outcome(record)
+        if outcome.state.value == "Unknown" and record.state not in self._reported:
+            self._reported.add(record.state)
+            log.warning(
+                "%s says %r of a job, which this version does not know; it changes nothing",
+                self.commands.scheduler.name,
+                record.state,
+            )
+        return Word(record, outcome)
+
+    def _changed(self, found: dict[str, Word]) -> bool:
+        if len(found) != len(self.words):
+            return True
+        for key, word in found.items():
+            before = self.words.get(key)
+            if before is None or before.record.state != word.record.state:
+                return True
+        return False
+
+
+@dataclass
+class Accounting:
+    """What the accounting says about jobs that have left the queue.
+
+    :param commands: runs the questions
+    """
+
+    commands: Commands
+    words: dict[str, Word] = field(default_factory=dict)
+    off: str = ""
+    _due: float = 0.0
+
+    @property
+    def due(self) -> bool:
+        """True when it is there and may be asked."""
+        return not self.off and self.commands.world.clock() >= self._due
+
+    def ask(self, natives: Sequence[NativeId]) -> None:
+        """Ask about these jobs; what is not answered is asked again later.
+
+        :raises LauncherError: there was no answer
+        """
+        scheduler, rates = self.commands.scheduler, self.commands.rates
+        self._due = self.commands.world.clock() + rates.first_interval.total_seconds() * 2
+        for chunk in chunks(scheduler, natives, rates.accounting_chunk):
+            invocation = scheduler.accounting(chunk)
+            if invocation is None:
+                self.off = "there is none"
+                return
+            answer = scheduler.parse_accounting(self.commands.query(invocation))
+            if isinstance(answer, Unavailable):
+                self.off = answer.reason
+                log.warning(
+                    "%s has no accounting here (%s): ends are known from exit records and the"
+                    " queue only",
+                    scheduler.name,
+                    answer.reason,
+                )
+                return
+            for record in answer:
+                word = Word(record, scheduler.outcome(record), Source.ACCOUNTING)
+                self.words[scheduler.key(record.id)] = word
+
+    def forget(self, key: str) -> None:
+        """Drop what is known about a job that is settled."""
+        self.words.pop(key, None)
+
+
+def chunks(
+    scheduler: CommandLineScheduler, natives: Iterable[NativeId], size: int
+) -> Iterator[Sequence[NativeId]]:
+    """Split ids by scope, and then into pieces of at most ``size``; 0 is no limit."""
+    scopes: dict[str, list[NativeId]] = {}
+    for native in natives:
+        scopes.setdefault(scheduler.scope(native), []).append(native)
+    for members in scopes.values():
+        step = size or len(members)
+        for start in range(0, len(members), step):
+            yield members[start : start + step]
+
+
+def cancel(commands: Commands, natives: Sequence[NativeId]) -> list[str]:
+    """Cancel jobs in batches; returns what the commands complained about."""
+    scheduler = commands.scheduler
+    complaints = []
+    for chunk in chunks(scheduler, natives, commands.rates.cancel_chunk):
+        try:
+            completed = commands.query(scheduler.cancel(chunk))
+        except LauncherError as error:
+            complaints.append(str(error))
+            continue
+        if completed.returncode:
+            complaints.append((completed.stderr or completed.stdout).strip())
+    return complaints

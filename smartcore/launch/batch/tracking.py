@@ -1,0 +1,173 @@
+"""What the launcher remembers about the jobs that it is asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from smartcore.launch.batch.evidence import Evidence, Word, decide
+from smartcore.launch.batch.ids import Ref
+from smartcore.launch.batch.queries import Accounting, Queue
+from smartcore.launch.batch.record import ExitRecord, Records
+from smartcore.spec import ABSENT, Answer, State, Status
+from smartcore.spec.scheduler import CommandLineScheduler, NativeId
+
+# How long an exit record may be on its way through the file system when the scheduler already
+# tells of an end.
+RECORD_GRACE = 10.0
+# How long a scheduler may call a job running whose program has ended.
+ENDING = 60.0
+
+
+@dataclass(slots=True)
+class Part:
+    """One step of a job, or one member of an array.
+
+    :param index: its number, from 0
+    :param native: the id that the scheduler knows it by: the whole job's, or the member's
+    :param key: the same, for comparison
+    :param status: the last answer
+    :param word: what the queue had said when it was given
+    :param record: its exit record
+    :param recorded: when the record was first seen
+    :param gone: when it was first found to have ended or to be absent
+    """
+
+    index: int
+    native: NativeId
+    key: str
+    status: Answer | None = None
+    word: Word | None = None
+    record: ExitRecord | None = None
+    recorded: float = 0.0
+    gone: float | None = None
+
+    @property
+    def final(self) -> bool:
+        """True if its end is known."""
+        return isinstance(self.status, Status) and self.status.is_terminal
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One job.
+
+    :param ref: with the scheduler's id
+    :param parent: the scheduler's id of the whole job, for comparison
+    :param since: when we came to know of it
+    :param ours: this process submitted it
+    :param parts: what was asked about
+    """
+
+    ref: Ref
+    parent: str
+    since: float
+    ours: bool
+    parts: dict[int, Part] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """True if the ends of all its parts are known."""
+        return len(self.parts) == self.ref.count and all(p.final for p in self.parts.values())
+
+
+def part_of(tracked: Tracked, index: int, scheduler: CommandLineScheduler) -> Part:
+    """A part of a job, made when first asked for."""
+    part = tracked.parts.get(index)
+    if part is None:
+        native = tracked.ref.native
+        if tracked.ref.array:
+            native = scheduler.member(native, scheduler.index_base + index)
+        key = scheduler.key(native) if tracked.ref.array else tracked.parent
+        part = tracked.parts[index] = Part(index, native, key)
+    return part
+
+
+@dataclass(slots=True)
+class Judge:
+    """Decides about parts from what the sources said last; remembers when things were first seen.
+
+    :param now: monotonic seconds
+    """
+
+    queue: Queue
+    accounting: Accounting
+    records: Records
+    now: float
+
+    def judge(self, tracked: Tracked, part: Part) -> Answer:
+        """The answer for one part; once it is an end, it stays."""
+        if part.status is not None and part.final:
+            return part.status
+        word = self._word(tracked, part)
+        record = self.records.read(tracked.ref.tag, part.index)
+        later = self.accounting.words.get(part.key)
+        new = record is not None or later is not None or word is not part.word
+        if not new and word is not None and not word.terminal and part.status is not None:
+            return part.status
+        self._date(part, word, record)
+        evidence = Evidence(
+            word,
+            later,
+            record,
+            stopped=self.records.was_stopped(tracked.ref.tag, part.index),
+            settled=self._settled(part, word, record, later),
+            alone=tracked.ref.array or tracked.ref.count == 1,
+            newer=self.queue.asked is None or part.recorded >= self.queue.asked,
+            begun=self.unseen(tracked) or self.records.has_begun(tracked.ref.tag, part.index),
+        )
+        status = decide(evidence)
+        if self.unseen(tracked) and (status is None or not status.is_terminal):
+            status = Status(State.QUEUED, reason="submitted")
+        part.word, part.status = word, ABSENT if status is None else status
+        if part.final:
+            self.accounting.forget(part.key)
+        return part.status
+
+    def wants_accounting(self, tracked: Tracked, part: Part) -> bool:
+        """True if the accounting may know what the queue no longer tells."""
+        if part.final or part.gone is None or self.unseen(tracked):
+            return False
+        word = self.accounting.words.get(part.key)
+        return word is None or not word.terminal
+
+    def _word(self, tracked: Tracked, part: Part) -> Word | None:
+        word = self.queue.words.get(part.key)
+        if word is None and tracked.ref.array:
+            # Members that wait are often told of in one line for the whole array.
+            word = self.queue.words.get(tracked.parent)
+            if word is not None and word.outcome.state is not State.QUEUED:
+                word = None
+        return word
+
+    def unseen(self, tracked: Tracked) -> bool:
+        """True if the queue was not asked since we know of the job."""
+        asked = self.queue.asked
+        return asked is None or asked < tracked.since
+
+    def _date(self, part: Part, word: Word | None, record: ExitRecord | None) -> None:
+        if record is not None and (part.record is None or part.record != record):
+            part.recorded = self.now
+            if not record.conclusive:
+                self.queue.hurry()
+        part.record = record
+        if word is not None and not word.terminal:
+            part.gone = None
+        elif part.gone is None:
+            part.gone = self.now
+
+    def _settled(
+        self, part: Part, word: Word | None, record: ExitRecord | None, later: Word | None
+    ) -> bool:
+        if word is not None and not word.terminal:
+            return record is not None and self.now - part.recorded >= ENDING
+        if self.queue.asked is None or part.gone is None:
+            return False
+        waited = self.now - part.gone
+        if record is None:  # somebody says that it has ended; give the record its time
+            return waited >= RECORD_GRACE
+        if part.recorded > self.queue.asked:
+            return False  # ask the queue once more, it may tell the reason
+        if later is not None and later.terminal:
+            return True
+        lag = self.accounting.commands.rates.accounting_lag.total_seconds()
+        return bool(self.accounting.off) or waited >= lag

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartcore.launch.batch.ids import Ref, parse_id
+from smartcore.spec import JobId, NativeId, Tag
+
+natives = st.text(st.characters(exclude_characters="#", codec="utf-8"), max_size=20)
+tags = st.from_regex(r"[A-Za-z0-9_. #-]{0,20}-[0-9a-z]+", fullmatch=True)
+
+
+@given(natives, tags, st.integers(1, 2000), st.booleans(), st.data())
+def test_an_id_is_read_as_it_was_written(
+    native: str, tag: str, count: int, array: bool, data: st.DataObject
+) -> None:
+    index = data.draw(st.none() | st.integers(0, count - 1))
+    ref = Ref(NativeId(native), Tag(tag), count, array, index)
+    assert parse_id(ref.job_id) == ref
+
+
+@pytest.mark.parametrize("text", ["", "123", "123#", "1#t:0", "1#t:2/2", "1#t/1"])
+def test_what_is_no_id_of_ours_is_nothing(text: str) -> None:
+    assert parse_id(JobId(text)) is None
+
+
+@pytest.mark.parametrize("native", ["123;cluster", "74[].pbssrv", "123.polaris.al*", "5+0"])
+def test_the_schedulers_own_forms_stay_as_they_are(native: str) -> None:
+    """F13."""
+    parsed = parse_id(Ref(NativeId(native), Tag("m-1"), 3, True, 1).job_id)
+    assert parsed is not None
+    assert parsed.native == native

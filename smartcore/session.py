@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import shlex
+import signal
+import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,14 +154,9 @@ class Session:
     def _abandon(self, runs: Sequence[Run]) -> None:
         active = [run for run in runs if run.active]
         if active:
-            log.warning("stopping what this start launched: %d", len(active))
-        while active:
-            try:
+            with _uninterrupted():
+                log.warning("stopping what this start launched: %d", len(active))
                 self.engine.stop(active)
-            except KeyboardInterrupt:
-                # Leaving now would leave processes behind; KILL follows the grace period.
-                log.warning("still stopping; what does not heed SIGTERM is killed soon")
-            active = [run for run in runs if run.active]
         self._forget_ended_databases()
 
     def _start_models(self, models: Sequence[Model]) -> list[Run]:
@@ -429,6 +427,23 @@ class Session:
             self._journal.close()
             self._journal = None
         self._listeners.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C does not end what is done inside, which is bounded in time: leaving half-way would
+    leave processes behind.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    hint = "still stopping; what does not heed SIGTERM is killed after the grace period"
+    signal.signal(signal.SIGINT, lambda number, frame: log.warning(hint))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _FINE = frozenset({State.COMPLETED, State.CANCELLED})

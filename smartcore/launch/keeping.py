@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.error import LauncherError
-from smartcore.launch import keeper, link, spawn
+from smartcore.launch import link, spawn
+from smartcore.launch.ledger_reader import read_begun, read_records
 from smartcore.launch.process import (
     LocalProcesses,
     require_pidfd,
@@ -140,7 +140,7 @@ class KeeperProcesses:
 
     def _begun(self, killed: int, key: str) -> dict[int, Started]:
         found = {}
-        for index, note in link.read_begun(self._place, killed, key).items():
+        for index, note in read_begun(self._place.begun(killed), key).items():
             doubt = f"the keeper {killed} was killed while it started this, which may be running"
             found[index] = _started({"error": doubt} | note)
         self._take_over([answer.id for answer in found.values() if answer.id], killed)
@@ -367,34 +367,6 @@ class KeeperProcesses:
             self._stopping.discard(job)
         if self._sink is not None and not self._closed:
             self._sink(job, status)
-
-
-def read_records(directory: Path, host: str) -> dict[JobId, Message]:
-    """The newest record of each process that keepers on ``host`` have seen the end of.
-
-    Lines that are torn are passed over: power was cut before they were whole.
-
-    :raises LauncherError: a record is of a newer version
-    """
-    found: dict[JobId, Message] = {}
-    for path in directory.glob("*.jsonl"):
-        if not path.stem.removeprefix(f"{host}-").isdigit():
-            continue
-        for record in _parse_records(path.read_bytes().splitlines()):
-            if record["v"] > keeper.VERSION:
-                raise LauncherError(f"{path} is of a newer smartcore; use that one to read it")
-            found[JobId(record["id"])] = record
-    return found
-
-
-def _parse_records(lines: Iterable[bytes]) -> Iterable[Message]:
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and "id" in record and "v" in record:
-            yield record
 
 
 def _is_running(answer: Answer) -> bool:

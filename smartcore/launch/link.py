@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from smartcore.error import LauncherError
 from smartcore.launch import keeper, spawn
+from smartcore.launch.ledger import VERSION
 
 if TYPE_CHECKING:
     from smartcore.launch.keeper import Message
@@ -76,6 +77,10 @@ class Place:
         """What the keeper says before it dies of an error."""
         return self.info.with_suffix(".err")
 
+    def begun(self, pid: int) -> Path:
+        """What a keeper noted of the processes that it was starting."""
+        return self.info.with_name(f"{host_name()}-{pid}.begun")
+
     @property
     def records(self) -> Path:
         """The directory of exit records."""
@@ -95,22 +100,6 @@ class KeeperFacts:
     def identity(self) -> str:
         """Its process, as ids name them."""
         return spawn.identity(self.pid, self.born)
-
-
-def read_begun(place: Place, pid: int, key: str) -> dict[int, Message]:
-    """What a killed keeper noted of a request to start: the last line for each step."""
-    path = place.info.with_name(f"{host_name()}-{pid}.begun")
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return {}
-    found = {}
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            note = json.loads(line)
-            if note["key"] == key:
-                found[int(note["index"])] = note
-    return found
 
 
 def host_name() -> str:
@@ -173,7 +162,7 @@ class Link:
             self._socket.close()
             raise BrokenLinkError("the keeper does not answer", sent=False)
         hello = json.loads(line)
-        if hello["version"] != keeper.VERSION:
+        if hello["version"] != VERSION:
             raise LauncherError(
                 f"the keeper {hello['keeper']} is of another version of smartcore; use that one,"
                 " or wait until all that it keeps has ended"

@@ -22,7 +22,9 @@ import pytest
 
 from smartcore.error import LauncherError
 from smartcore.launch import keeper, proc
-from smartcore.launch.keeping import KeeperProcesses, read_records
+from smartcore.launch.keeping import KeeperProcesses
+from smartcore.launch.ledger import RecordFile
+from smartcore.launch.ledger_reader import read_records
 from smartcore.launch.link import Place, host_name, read_facts
 from smartcore.spec import (
     ABSENT,
@@ -498,7 +500,7 @@ def test_a_torn_last_line_costs_only_that_record(home: Home) -> None:
     assert len(records) == 1
     assert set(records) < set(jobs)
     # A later keeper with the same number writes on behind it.
-    file = keeper.RecordFile(str(path))
+    file = RecordFile(str(path))
     file.save([{"v": 1, "id": "1.2"}])
     assert set(read_records(home.place.records, host_name())) == {*records, JobId("1.2")}
 

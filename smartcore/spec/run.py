@@ -55,18 +55,19 @@ def run_command(
         )
     except OSError as error:
         raise ShellError(f"cannot run {argv[0]}: {error.strerror}", argv) from error
-    try:
-        text = stdin.encode(errors="surrogateescape")
-        out, err = process.communicate(text, timeout.total_seconds())
-    except subprocess.TimeoutExpired:
-        # Its children may hold the pipes open when it has ended itself.
-        _kill_group(process.pid)
-        seconds = timeout.total_seconds()
-        raise ShellError(f"{argv[0]} did not answer within {seconds:g} s", argv) from None
-    finally:
-        if process.poll() is None:
+    # Leaving the block closes the pipes and waits for the command itself, but for nobody else: its
+    # children may hold the pipes open when it has ended.
+    with process:
+        try:
+            text = stdin.encode(errors="surrogateescape")
+            out, err = process.communicate(text, timeout.total_seconds())
+        except subprocess.TimeoutExpired:
             _kill_group(process.pid)
-            process.communicate()
+            seconds = timeout.total_seconds()
+            raise ShellError(f"{argv[0]} did not answer within {seconds:g} s", argv) from None
+        except BaseException:
+            _kill_group(process.pid)
+            raise
     return Completed(
         tuple(argv), process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
     )

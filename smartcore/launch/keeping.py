@@ -241,7 +241,8 @@ class KeeperProcesses:
         """
         with self._lock:
             left = {job for job in ids if job not in self._ended}
-            self._stopping |= left & self._kept
+            # All: a killed keeper's are followed by nobody for a moment.
+            self._stopping |= left
             unkept = {job for job in left if job in self._unkept}
         found = self._living() if left - unkept else None
         if found is not None:

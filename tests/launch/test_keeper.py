@@ -123,6 +123,15 @@ def wait_gone(pid: int, pidfd: int | None = None) -> None:
     assert gone, f"{pid} lives on"
 
 
+def halt(pid: int) -> None:
+    # The signal takes its time on a busy host, and nobody but a parent is told.
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, f"{pid} does not stop"
+        time.sleep(0.001)
+
+
 def pid_of(job: JobId) -> int:
     return int(job.partition(".")[0])
 
@@ -306,7 +315,7 @@ def test_a_child_that_dies_with_its_keeper_is_lost(home: Home) -> None:
     driver = home.driver()
     (job,) = driver.start(home.step("sleep", "1000"))
     pid = home.keeper()
-    os.kill(pid, signal.SIGSTOP)
+    halt(pid)
     os.kill(pid_of(job), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     status = driver.next()[1]
@@ -447,7 +456,7 @@ def test_ends_that_are_met_together_are_one_write(home: Home) -> None:
     jobs = driver.start(*(step for step, _ in gates))
     children = [os.pidfd_open(pid_of(job)) for job in jobs]
     pid = home.keeper()
-    os.kill(pid, signal.SIGSTOP)
+    halt(pid)
     before = writes(pid)
     for _, open_gate in gates:
         open_gate()

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from smartcore.config import Config
+from smartcore.config import Config, runtime_directory
 from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal
-from smartcore.launch.process import LocalProcesses
+from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
 from smartcore.registry import Registry
@@ -74,9 +74,8 @@ class Observer:
         """The experiment's launcher, made when first needed."""
         if self._launcher is None:
             grace = timedelta(seconds=self._config.number("stop_grace"))
-            context = LauncherContext(
-                self.story.name, self.path, LocalProcesses(grace), dict(os.environ)
-            )
+            processes = KeeperProcesses(self.path, runtime_directory(self._config), grace)
+            context = LauncherContext(self.story.name, self.path, processes, dict(os.environ))
             self._launcher = self._registry.make_launcher(self.story.launcher, context)
         return self._launcher
 

@@ -31,8 +31,9 @@ from smartcore.launch import check, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
 from smartcore.launch.journal import Journal, Story, unseen
+from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
-from smartcore.launch.process import LocalProcesses, ensure_directory
+from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
@@ -81,6 +82,7 @@ class Session:
         self._colocated: dict[str, ShardAddress] = {}
         self._engine: Engine | None = None
         self._journal: Journal | None = None
+        self._processes: KeeperProcesses | None = None
         self._listeners = Listeners()
 
     @property
@@ -88,7 +90,8 @@ class Session:
         """The engine, made when first needed."""
         if self._engine is None:
             grace = timedelta(seconds=self.config.number("stop_grace"))
-            context = LauncherContext(self.name, self.path, LocalProcesses(grace), dict(os.environ))
+            self._processes = KeeperProcesses(self.path, runtime_directory(self.config), grace)
+            context = LauncherContext(self.name, self.path, self._processes, dict(os.environ))
             launcher = self.registry.make_launcher(self.launcher, context)
             self._engine = Engine(
                 launcher,
@@ -101,6 +104,8 @@ class Session:
     def warm_up(self) -> None:
         """Make the engine ready, so that a start need not."""
         self.engine.start()
+        if self._processes is not None:
+            self._processes.warm_up()
 
     @property
     def journal(self) -> Journal:

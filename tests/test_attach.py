@@ -15,7 +15,7 @@ import pytest
 
 from smartcore import Experiment
 from smartcore.error import ConfigError, InputError, PathNotFoundError
-from smartcore.launch import journal
+from smartcore.launch import journal, proc
 from smartcore.launch.run import Run
 from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, Tag
 
@@ -97,10 +97,18 @@ def test_journals_of_several_drivers_are_merged_in_time(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
 
     def lines(host: str, at: float, name: str, launcher: str) -> None:
-        run = {"tag": host, "name": name, "kind": "Model", "run_id": 0}
+        run: dict[str, object] = {"tag": host, "name": name, "kind": "Model", "run_id": 0}
         run |= dict.fromkeys(("cwd", "out", "err"), "/x")
-        opening = {"experiment": "exp", "launcher": launcher, "host": host, "pid": 1}
-        rows = [{"what": "open", **opening}, {"what": "launch", "runs": [run]}]
+        opening: dict[str, object] = {
+            "experiment": "exp",
+            "launcher": launcher,
+            "host": host,
+            "pid": 1,
+        }
+        rows: list[dict[str, object]] = [
+            {"what": "open", **opening},
+            {"what": "launch", "runs": [run]},
+        ]
         text = "".join(json.dumps({"v": 1, "at": at, **row}) + "\n" for row in rows)
         (directory / f"{host}-1.jsonl").write_text(text)
 
@@ -164,7 +172,8 @@ def test_a_killed_drivers_experiment_is_taken_up_with_the_truth(
         assert (statuses["before"].state, statuses["before"].returncode) == (State.FAILED, 3)
         assert statuses["long"].state is State.RUNNING
         exp.wait("soon", timeout=20)
-        assert exp.status("soon").state is not State.COMPLETED
+        soon = exp.status("soon")
+        assert (soon.state, soon.returncode) == (State.FAILED, 4)
         assert statuses["orchestrator_0"].state is State.RUNNING
         table = exp.summary()
         assert all(name in table for name in ("before", "long", "soon", "orchestrator_0"))
@@ -186,21 +195,38 @@ def test_an_attached_database_serves_new_models(
     assert not any(status.state is State.RUNNING for status in exp.statuses().values())
 
 
-def test_what_ended_while_nobody_watched_is_lost_and_not_done(
+def test_what_ended_while_nobody_watched_is_known_from_its_record(
     driver: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     driver.kill()
     driver.wait(20)
-    story = journal.read(tmp_path / "exp")
-    (job,) = [run.job for run in story.runs if run.name == "long"]
-    assert job is not None
-    pid = int(job.split(".")[0])
+    os.killpg(pid_of(tmp_path / "exp", "long"), signal.SIGKILL)
+    with Experiment.attach(str(tmp_path / "exp")) as exp:
+        exp.wait("long", timeout=20)
+        status = exp.status("long")
+        assert (status.state, status.returncode) == (State.FAILED, -signal.SIGKILL)
+
+
+def test_what_ended_after_its_keeper_was_killed_is_lost_and_never_done(
+    driver: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    driver.kill()
+    driver.wait(20)
+    (facts,) = (tmp_path / "exp" / ".smartcore" / "keeper").glob("*.json")
+    os.kill(json.loads(facts.read_text())["pid"], signal.SIGKILL)
+    pid = pid_of(tmp_path / "exp", "long")
     os.killpg(pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
+    while proc.start_time(pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     with Experiment.attach(str(tmp_path / "exp")) as exp:
         status = exp.status("long")
-        assert status.state in {State.LOST, State.FAILED}
-        assert status.returncode in {None, -9}
+        assert (status.state, status.returncode) == (State.LOST, None)
+        assert exp.statuses()["orchestrator_0"].state is State.RUNNING
+
+
+def pid_of(experiment: Path, name: str) -> int:
+    (job,) = [run.job for run in journal.read(experiment).runs if run.name == name]
+    assert job is not None
+    return int(job.split(".")[0])

@@ -94,7 +94,7 @@ def test_one_model_is_stopped_from_another_shell_and_the_others_go_on(
     done = smartcore("stop", path, "one")
     assert done.stdout.startswith("stopped one (")
     found = states(path)
-    assert found["one"][0] != "Running"
+    assert found["one"][0] == "Cancelled"
     assert found["two"][0] == "Running"
 
 

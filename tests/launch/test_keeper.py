@@ -247,7 +247,7 @@ def test_children_have_no_signal_ignored_or_blocked(home: Home) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
     assert driver.next()[1].returncode == 0
     lines = (home.path / "m.out").read_text().split()
-    # 32 and 33 are the C library's own (signal(7)): who runs us may ignore them, and nobody can say.
+    # 32 and 33 are the C library's own (signal(7)), and who runs us may have them ignored.
     usual = (1 << 31) - 1
     assert [int(mask, 16) & usual for mask in lines[1::2]] == [0, 0]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from smartcore_local.launcher import FEWEST, LocalLauncher, detect, usable_cores
 
 from smartcore.error import UnsupportedError
 from smartcore.spec import (
@@ -23,6 +22,7 @@ from smartcore.spec import (
     Step,
     Tag,
 )
+from smartcore_local.launcher import FEWEST, LocalLauncher, detect, usable_cores
 
 
 class Recorder:

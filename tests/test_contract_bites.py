@@ -1,16 +1,17 @@
-"""The launcher contract is fed broken launchers: the test meant for each must reject it."""
+"""The contracts are fed broken launchers and schedulers: the test meant for each must reject it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-LAUNCHERS = Path(__file__).parent / "testing"
+BROKEN = Path(__file__).parent / "testing"
 SOUND = ("Sound", "Telling")
 
 # Who is broken, and the test that is meant for it.
@@ -69,30 +70,55 @@ BITES = {
     "MergesEnvironments": "test_variables_of_one_step_are_no_others",
 }
 TELLERS = {"TellsTwice", "TellsNotAll", "TellsOtherThanItAnswers"}
+SCHEDULERS = {
+    "TakesTheLastWord": "test_chatter_around_the_id_is_not_read_as_an_id[charge]",
+    "IsSureOfEveryError": "test_a_job_over_the_limit_waits_for_its_turn",
+    "TriesForEver": "test_what_can_never_be_accepted_is_an_error_at_once",
+    "SubmitsWithoutATag": "test_the_tag_is_in_what_is_submitted",
+    "LooksUpPrefixes": "test_a_job_is_found_by_its_tag_and_not_by_a_part_of_it",
+    "CallsTheNewFailed": "test_a_word_that_is_not_known_is_no_end[NEWLY_INVENTED]",
+    "ReadsFailuresAsEmpty": "test_a_query_that_failed_without_an_answer_is_an_error",
+    "CrashesOnGarbage": "test_a_question_that_was_not_answered_is_an_error_or_no_job[null]",
+    "KeepsTheUsersFormats": "test_the_users_habits_do_not_reach_the_parsers",
+    "InheritsTheOuterJob": "test_a_job_submitted_from_inside_a_job_has_facts_of_its_own",
+    "CleansNoName": "test_a_job_of_any_name_is_accepted",
+    "KnowsNoClusters": "test_a_cluster_with_a_name_is_asked_by_it",
+    "GivesMembersOneId": "test_an_array_is_one_submit_and_its_members_have_their_own_ends",
+    "CancelsTheFirstOnly": "test_a_cancel_names_every_job",
+    "ForgetsTheLimit": "test_a_job_at_its_limit_of_time_is_a_timeout[told at once]",
+    "CallsTimeoutsFailed": "test_a_job_at_its_limit_of_time_is_a_timeout[told late]",
+    "CallsTheRequeuedFailed": "test_a_job_that_waits_to_be_begun_again_has_not_failed",
+    "AsksForEachJob": "test_many_jobs_are_asked_about_in_one_query",
+}
 HEAD = """
 from datetime import timedelta
-from smartcore.testing import LauncherContract
+from smartcore.testing import LauncherContract, SchedulerContract
 """
-CLASS = """
+LAUNCHER = """
 class Test{name}(LauncherContract):
     factory = "broken_launchers:{name}"
     patience = timedelta(seconds={patience})
 """
+SCHEDULER = """
+class Test{name}(SchedulerContract):
+    scheduler = "broken_schedulers:{name}"
+    patience = timedelta(seconds={patience})
+    refused = {{"queue": "no-such-queue"}}
+    refusals = ("connection refused",)
+    habits = {{"FSTAT_FORMAT": "name"}}
+"""
 Outcomes = dict[tuple[str, str], str]
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+def run(path: Path, template: str, sound: Sequence[str], wanted: list[tuple[str, str]]) -> Outcomes:
     """Class and test -> what became of it; all in one run, in a process that they may spoil."""
-    path = tmp_path_factory.mktemp("bites")
-    classes = [CLASS.format(name=name, patience=60) for name in SOUND]
-    classes += [CLASS.format(name=name, patience=1) for name in BITES]
+    broken = [name for name in dict(wanted) if name not in sound]
+    classes = [template.format(name=name, patience=60) for name in sound]
+    classes += [template.format(name=name, patience=1) for name in broken]
     (path / "test_broken.py").write_text(HEAD + "".join(classes))
-    wanted = [("Telling" if name in TELLERS else "Sound", test) for name, test in BITES.items()]
-    wanted += BITES.items()
     nodes = [f"test_broken.py::Test{name}::{test}" for name, test in dict.fromkeys(wanted)]
     options = ["-p", "no:cacheprovider", "--import-mode=importlib", "--tb=line", "-q"]
-    sources = os.pathsep.join([str(LAUNCHERS), *filter(None, sys.path)])
+    sources = os.pathsep.join([str(BROKEN), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--junitxml=found.xml", *nodes],
         cwd=path,
@@ -109,6 +135,20 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     }
 
 
+@pytest.fixture(scope="module")
+def launchers(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    sound = [("Telling" if name in TELLERS else "Sound", test) for name, test in BITES.items()]
+    path = tmp_path_factory.mktemp("launchers")
+    return run(path, LAUNCHER, SOUND, [*sound, *BITES.items()])
+
+
+@pytest.fixture(scope="module")
+def schedulers(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    sound = [("SoundScheduler", test) for test in SCHEDULERS.values()]
+    path = tmp_path_factory.mktemp("schedulers")
+    return run(path, SCHEDULER, ["SoundScheduler"], [*sound, *SCHEDULERS.items()])
+
+
 def _outcome(case: ElementTree.Element) -> str:
     found = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
     return found[0] if found else "passed"
@@ -116,11 +156,23 @@ def _outcome(case: ElementTree.Element) -> str:
 
 @pytest.mark.parametrize("name", BITES)
 def test_a_broken_launcher_is_rejected_by_the_test_meant_for_it(
-    name: str, outcomes: Outcomes
+    name: str, launchers: Outcomes
 ) -> None:
-    assert outcomes[name, BITES[name]] == "failure"
+    assert launchers[name, BITES[name]] == "failure"
 
 
 @pytest.mark.parametrize("test", sorted(set(BITES.values())))
-def test_the_same_test_accepts_a_sound_launcher(test: str, outcomes: Outcomes) -> None:
-    assert [outcomes[name, test] for name in SOUND if (name, test) in outcomes] == ["passed"]
+def test_the_same_test_accepts_a_sound_launcher(test: str, launchers: Outcomes) -> None:
+    assert [launchers[name, test] for name in SOUND if (name, test) in launchers] == ["passed"]
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_broken_scheduler_is_rejected_by_the_test_meant_for_it(
+    name: str, schedulers: Outcomes
+) -> None:
+    assert schedulers[name, SCHEDULERS[name]] == "failure"
+
+
+@pytest.mark.parametrize("test", sorted(set(SCHEDULERS.values())))
+def test_the_same_test_accepts_a_sound_scheduler(test: str, schedulers: Outcomes) -> None:
+    assert schedulers["SoundScheduler", test] == "passed"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .launcher import LauncherContract
     from .run_command import RunCommandContract
     from .running import Bench, run_to_end
+    from .scheduler import SchedulerContract
 
 __all__ = [
     "Bench",
@@ -28,6 +29,7 @@ __all__ = [
     "DatabaseContract",
     "LauncherContract",
     "RunCommandContract",
+    "SchedulerContract",
     "case",
     "run_to_end",
 ]
@@ -39,6 +41,7 @@ _HOMES = {
     "DatabaseContract": "database",
     "LauncherContract": "launcher",
     "RunCommandContract": "run_command",
+    "SchedulerContract": "scheduler",
     "case": "contract",
     "run_to_end": "running",
 }

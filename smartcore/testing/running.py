@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import signal
 import sys
 import threading
 import time
@@ -217,11 +219,18 @@ class Bench:
         self.wait_until(lambda: not alive(step), f"the death of all processes in {step.cwd}")
 
     def close(self) -> None:
-        """Stop what still runs."""
-        answers = self.launcher.status(self._started)
-        left = [job for job in self._started if not _ended(answers.get(job))]
-        if left:
-            self.launcher.stop(left)
+        """Stop what still runs; what even that leaves is killed, if it is on this host."""
+        try:
+            answers = self.launcher.status(self._started)
+            left = [job for job in self._started if not _ended(answers.get(job))]
+            if left:
+                self.launcher.stop(left)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill all that was started and is on this host."""
+        _kill_all_in(self.path)
 
 
 def alive(step: Step) -> bool:
@@ -232,6 +241,18 @@ def alive(step: Step) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def _kill_all_in(path: Path) -> None:
+    # By the directory that they run in, which nobody but this bench's steps has.
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "cwd").readlink().is_relative_to(path):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has just ended, or is somebody else's
 
 
 def _ended(answer: object) -> bool:

@@ -83,6 +83,7 @@ class Processes:
             code = process.poll()
             if code is not None:
                 del self.running[pid]
+                _kill_session(pid)
                 wlm.job_ended(job, code)
 
     def kill_all(self) -> None:
@@ -91,6 +92,16 @@ class Processes:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             process.wait()
+            _kill_session(pid)
+
+
+def _kill_session(session: int) -> None:
+    # Real managers leave nothing of a job behind: they end its control group.
+    for name in os.listdir("/proc"):  # noqa: PTH208 -- names are enough
+        if name.isdigit():
+            with suppress(ProcessLookupError):
+                if os.getsid(int(name)) == session:
+                    os.kill(int(name), signal.SIGKILL)
 
 
 class Server:

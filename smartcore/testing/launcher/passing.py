@@ -32,6 +32,16 @@ TEXTS = {
     "control": "\x01\x1b[31m\x7f",
     "long": "x" * 100_000,
 }
+DIRECTORIES = {
+    "blanks": "two words",
+    "single quote": "it's",
+    "double quotes": 'so "said"',
+    "unicode": "ü🙂",
+    "leading dash": "-n",
+    "shell": "$HOME;",
+    "newline": "one\ntwo",
+    "percents": "%j",
+}
 PRINT_ARGUMENTS = "import os, sys; print([os.fsencode(each) for each in sys.argv[1:]])"
 PRINT_VARIABLE = "import os; print([os.environb.get(b'CONTRACT_VALUE')])"
 
@@ -115,9 +125,7 @@ class PassingCases(LauncherCases):
         assert read(step) == f"{step.cwd.resolve()}\n"
 
     @case("F35", "F25")
-    @pytest.mark.parametrize(
-        "name", ["a b", "it's", 'so "said"', "ü🙂", "-n", "$HOME;", "a\nb", "%j"]
-    )
+    @pytest.mark.parametrize("name", DIRECTORIES.values(), ids=DIRECTORIES)
     def test_a_directory_may_have_any_name(self, bench: Bench, name: str) -> None:
         cwd = bench.path / name
         cwd.mkdir(parents=True)

@@ -99,7 +99,7 @@ class StoppingCases(LauncherCases):
 
     @case("F11", "F23")
     def test_a_job_stopped_while_it_starts_does_not_live_on(self, bench: Bench) -> None:
-        steps = [bench.holding() for _ in range(20)]
+        steps = [bench.holding() for _ in range(10)]
         for step in steps:
             ids = bench.start(step)
             bench.launcher.stop(ids)
@@ -159,7 +159,7 @@ class StoppingCases(LauncherCases):
     @case("F22")
     def test_stopping_what_ends_just_now_never_hides_how_it_ended(self, bench: Bench) -> None:
         # The file is made by the shell's last act, so that the end and the stop meet.
-        steps = [bench.sh("touch done; exit 3") for _ in range(20)]
+        steps = [bench.sh("touch done; exit 3") for _ in range(10)]
         for step in steps:
             ids = bench.start(step)
             bench.wait_until((step.cwd / "done").exists, "the step's file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -111,3 +112,28 @@ def check(shell: Shell, name: str | None, as_json: bool) -> None:
         click.echo(NO_PLUGINS, err=True)
     if any(row["error"] for row in rows):
         raise click.exceptions.Exit(1)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Directory to make it in; the current one by default.",
+)
+def new(name: str, into: Path) -> None:
+    """Begin a launcher plugin: a distribution with tests that are green.
+
+    It speaks with a fake workload manager, until its commands are replaced by yours.
+
+    \b
+    Example:
+      smartcore plugins new flux && cd smartcore-flux && pip install -e '.[dev]' && pytest
+    """
+    from .scaffold import new_plugin
+
+    root = new_plugin(name, into)
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            click.echo(path)

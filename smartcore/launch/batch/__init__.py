@@ -6,6 +6,6 @@ Reading order: :mod:`~.ids` (what an id holds), :mod:`~.script` (what is submitt
 """
 
 from smartcore.launch.batch.commands import World
-from smartcore.launch.batch.launcher import BatchLauncher, Place
+from smartcore.launch.batch.launcher import BatchLauncher, Place, batch_service
 
-__all__ = ["BatchLauncher", "Place", "World"]
+__all__ = ["BatchLauncher", "Place", "World", "batch_service"]

@@ -12,9 +12,11 @@ from typing import Final
 
 from smartcore.launch.batch.record import ExitRecord
 from smartcore.launch.process import signal_name
-from smartcore.spec import Cause, Source, State, Status
+from smartcore.spec import TERMINAL_STATES, Cause, Source, State, Status
 from smartcore.spec.scheduler import JobRecord, Outcome
 
+# As a tuple: asked for every job at every query, and comparing is quicker than hashing an Enum.
+_TERMINAL: Final = tuple(TERMINAL_STATES)
 _DECIDING_STATES: Final = frozenset({State.TIMEOUT, State.CANCELLED})
 _DECIDING_CAUSES: Final = frozenset({Cause.OUT_OF_MEMORY, Cause.NODE_FAILURE, Cause.PREEMPTED})
 
@@ -35,7 +37,7 @@ class Word:
     @property
     def terminal(self) -> bool:
         """True if it tells of an end."""
-        return self.outcome.state.is_terminal
+        return self.outcome.state in _TERMINAL
 
     @property
     def decides(self) -> bool:
@@ -81,10 +83,10 @@ def decide(evidence: Evidence) -> Status | None:
     if queue is not None and not queue.terminal:
         if record is not None and evidence.settled:
             return _by_record(record, stopped=evidence.stopped)
-        return _active(queue, record)
+        return active(queue, record)
     ended = _ended(evidence, record)
     if ended is None and queue is not None:
-        return _active(queue, record)
+        return active(queue, record)
     return ended
 
 
@@ -120,7 +122,8 @@ def current(evidence: Evidence) -> ExitRecord | None:
     return record
 
 
-def _active(word: Word, record: ExitRecord | None) -> Status:
+def active(word: Word, record: ExitRecord | None = None) -> Status:
+    """The status of a step that has not ended, or not certainly."""
     state = word.outcome.state
     reason = word.record.reason
     if state.is_terminal:  # its exit record may still be on its way through the file system

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from smartcore.spec import (
     ABSENT,
     Absent,
     Answer,
+    BatchService,
     Cause,
     JobId,
     Launcher,
@@ -49,6 +50,14 @@ class Place:
 
     experiment: Path
     runtime: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What an id that somebody asks about stands for."""
+
+    tracked: Tracked
+    parts: tuple[Part, ...]
 
 
 @dataclass
@@ -83,6 +92,11 @@ class BatchLauncher(Launcher):
         self._tracked: dict[Tag, Tracked] = {}
         self._ids: dict[JobId, Ref | None] = {}
         self._failed: dict[Tag, Status] = {}
+        self._followed: dict[JobId, Followed] = {}
+        self._judged: float | None = None
+        self._stranger = False  # a job of another process, about which nothing was asked yet
+        self._parts: dict[str, tuple[Followed, Part]] = {}
+        self._unsettled: dict[str, tuple[Followed, Part]] = {}
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -124,6 +138,7 @@ class BatchLauncher(Launcher):
     def _track(self, ref: Ref, *, ours: bool) -> Tracked:
         tracked = Tracked(ref, self.scheduler.key(ref.native), self.world.clock(), ours)
         self._tracked[ref.tag] = tracked
+        self._stranger |= not ours
         return tracked
 
     def _submit_held(self) -> None:
@@ -175,48 +190,67 @@ class BatchLauncher(Launcher):
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         self._submit_held()
-        found = {job: self._find(job) for job in ids}
-        following = [
-            (tracked, part)
-            for job, tracked in found.items()
-            if tracked is not None
-            for part in self._parts(job, tracked)
-            if not part.final
-        ]
-        if following and (self._queue.due or self._strangers(following)):
+        for job in [job for job in ids if job not in self._followed]:
+            self._follow(job)
+        if self._parts and (self._queue.due or self._stranger):
+            if self._queue.failed and not self._queue.due:
+                raise LauncherError(
+                    f"{self.scheduler.name} has not answered yet about jobs that another process"
+                    " submitted; ask again later"
+                )
             self._refresh()
         # The queue first, then the files: a job that has left the queue has written its record.
-        self._records.look()
-        judge = self._judge()
-        for tracked, part in following:
-            judge.judge(tracked, part)
-        self._ask_accounting(judge, following)
-        return {job: self._answer(job, tracked) for job, tracked in found.items()}
+        fresh = self._records.look()
+        if self._queue.asked != self._judged:
+            self._judged = self._queue.asked
+            concerned = dict(self._parts)
+        else:
+            concerned = {name: self._parts[name] for name in fresh if name in self._parts}
+            concerned |= self._unsettled
+        self._decide(concerned)
+        return {job: self._answer(job) for job in ids}
 
     def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         """The same as ``status``: an id is all that is needed."""
         return self.status(ids)
 
-    def _judge(self) -> Judge:
-        return Judge(self._queue, self._accounting, self._records, self.world.clock())
-
-    def _strangers(self, following: Sequence[tuple[Tracked, Part]]) -> bool:
-        judge = self._judge()
-        return any(not tracked.ours and judge.unseen(tracked) for tracked, _ in following)
+    def _follow(self, job: JobId) -> Followed | None:
+        tracked, ref = self._find(job), self._ids[job]
+        if tracked is None or ref is None:
+            return None
+        parts = tuple(part_of(tracked, index, self.scheduler) for index in ref.indices)
+        followed = self._followed[job] = Followed(tracked, parts)
+        for part in parts:
+            if not part.final:
+                self._parts[part.name] = self._unsettled[part.name] = (followed, part)
+        return followed
 
     def _refresh(self) -> None:
         # About all that have not ended, because an answer replaces the one before it.
         self._queue.refresh([t.ref.native for t in self._tracked.values() if not t.ended])
+        self._stranger = False
 
-    def _parts(self, job: JobId, tracked: Tracked) -> Iterator[Part]:
-        ref = self._ids[job]
-        for index in ref.indices if ref is not None else ():
-            yield part_of(tracked, index, self.scheduler)
+    def _decide(self, concerned: Mapping[str, tuple[Followed, Part]]) -> None:
+        judge = Judge(self._queue, self._accounting, self._records, self.world.clock())
+        for followed, part in concerned.values():
+            judge.judge(followed.tracked, part)
+        self._ask_accounting(judge, concerned)
+        for name, (followed, part) in concerned.items():
+            if part.unsettled:
+                self._unsettled[name] = (followed, part)
+            else:
+                self._unsettled.pop(name, None)
+            if part.final:
+                self._parts.pop(name, None)
 
-    def _ask_accounting(self, judge: Judge, following: Sequence[tuple[Tracked, Part]]) -> None:
+    def _ask_accounting(self, judge: Judge, concerned: Mapping[str, tuple[Followed, Part]]) -> None:
         if not self._accounting.due:
             return
-        wanted = [(t, part) for t, part in following if judge.wants_accounting(t, part)]
+        wanted = [
+            (followed.tracked, part)
+            for followed, part in concerned.values()
+            if judge.wants_accounting(followed.tracked, part)
+        ]
         if not wanted:
             return
         try:
@@ -228,27 +262,31 @@ class BatchLauncher(Launcher):
         for tracked, part in wanted:
             judge.judge(tracked, part)
 
-    def _answer(self, job: JobId, tracked: Tracked | None) -> Answer:
-        ref = self._ids[job]
-        if ref is None:
-            return ABSENT
-        if tracked is None:
-            held = self._submitter.held.get(ref.tag)
-            if held is not None:
-                return Status(State.QUEUED, reason=f"not submitted yet: {held.reason}")
-            return self._failed.get(ref.tag, ABSENT)
-        answers = [part.status for part in self._parts(job, tracked)]
-        if len(answers) == 1:
-            return answers[0] if answers[0] is not None else ABSENT
+    def _answer(self, job: JobId) -> Answer:
+        followed = self._followed.get(job)
+        if followed is None:
+            return self._unsubmitted(self._ids[job])
+        if len(followed.parts) == 1:
+            status = followed.parts[0].status
+            return ABSENT if status is None else status
+        answers = [part.status for part in followed.parts]
         known = [a for a in answers if a is not None and not isinstance(a, Absent)]
         # A part that nobody knows any more keeps the whole from having ended.
         return combine(known) if len(known) == len(answers) else ABSENT
+
+    def _unsubmitted(self, ref: Ref | None) -> Answer:
+        if ref is None:
+            return ABSENT
+        held = self._submitter.held.get(ref.tag)
+        if held is not None:
+            return Status(State.QUEUED, reason=f"not submitted yet: {held.reason}")
+        return self._failed.get(ref.tag, ABSENT)
 
     # -- stop -----------------------------------------------------------------------------------
 
     def stop(self, ids: Collection[JobId], /) -> None:
         self._drop_held(ids)
-        found = {job: tracked for job in ids if (tracked := self._find(job)) is not None}
+        found = {job: self._followed.get(job) or self._follow(job) for job in ids}
         targets = self._targets(found)
         if not targets:
             return
@@ -268,12 +306,12 @@ class BatchLauncher(Launcher):
             if delay > 2:  # some schedulers refuse while a job is being started
                 complaints += cancel(self.commands, list(alive))
 
-    def _targets(self, found: Mapping[JobId, Tracked]) -> dict[NativeId, list[Part]]:
+    def _targets(self, found: Mapping[JobId, Followed | None]) -> dict[NativeId, list[Part]]:
         targets: dict[NativeId, list[Part]] = {}
         whole: dict[Tag, set[int]] = {}
-        for job, tracked in found.items():
-            for part in self._parts(job, tracked):
-                whole.setdefault(tracked.ref.tag, set()).add(part.index)
+        for followed in filter(None, found.values()):
+            for part in followed.parts:
+                whole.setdefault(followed.tracked.ref.tag, set()).add(part.index)
         for tag, indices in whole.items():
             tracked = self._tracked[tag]
             parts = [part_of(tracked, index, self.scheduler) for index in sorted(indices)]
@@ -328,3 +366,15 @@ class BatchLauncher(Launcher):
             names = ", ".join(one.submission.name for one in list(held.values())[:5])
             log.warning("%d jobs were never submitted: %s", len(held), names)
             held.clear()
+
+
+def batch_service(place: Place, ceiling: Rates | None = None) -> BatchService:
+    """The service that launchers are given in their context.
+
+    :param ceiling: limits of a site or a user
+    """
+
+    def make(scheduler: CommandLineScheduler, /) -> Launcher:
+        return BatchLauncher(scheduler, place, ceiling)
+
+    return make

@@ -15,6 +15,7 @@ from smartcore.spec.scheduler import CommandLineScheduler, JobRecord, NativeId, 
 log = get_logger(__name__)
 
 BACK_OFF = 1.5
+JOBS_PER_SECOND = 1000
 
 
 @dataclass
@@ -22,11 +23,15 @@ class Queue:
     """The last good answer of the queue, and when to ask again.
 
     :param commands: runs the queries
+    :param words: what it said last, by key
+    :param asked: when that was
+    :param failed: the last question got no answer
     """
 
     commands: Commands
     words: dict[str, Word] = field(default_factory=dict)
     asked: float | None = None
+    failed: bool = False
     _interval: float = 0.0
     _due: float = 0.0
     _reported: set[str] = field(default_factory=set)
@@ -43,7 +48,8 @@ class Queue:
         """Something was done that changes the answer: ask again soon."""
         self._interval = self.commands.rates.first_interval.total_seconds()
         if self.asked is not None:
-            self._due = min(self._due, self.asked + self._interval)
+            wait = max(self._interval, len(self.words) / JOBS_PER_SECOND)
+            self._due = min(self._due, self.asked + wait)
 
     def refresh(self, natives: Sequence[NativeId]) -> None:
         """Ask about these jobs.
@@ -57,14 +63,16 @@ class Queue:
         self._due = now + self._interval
         scheduler = self.commands.scheduler
         found: dict[str, Word] = {}
+        self.failed = True
         for chunk in chunks(scheduler, natives, self.commands.rates.query_chunk):
             completed = self.commands.query(scheduler.query(chunk))
             for record in scheduler.parse_query(completed):
                 found[scheduler.key(record.id)] = self._word(record)
         if self._changed(found):
-            self.hurry()
-            self._due = now + self._interval
-        self.words, self.asked = found, now
+            self._interval = self.commands.rates.first_interval.total_seconds()
+        # A long answer is work for the scheduler, and for us: the longer, the rarer.
+        self._due = now + max(self._interval, len(found) / JOBS_PER_SECOND)
+        self.words, self.asked, self.failed = found, now, False
 
     def _word(self, record: JobRecord) -> Word:
         outcome = self.commands.scheduler.outcome(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -77,12 +78,16 @@ class Records:
         self.path = path
         self._names: frozenset[str] = frozenset()
 
-    def look(self) -> None:
-        """Read the names that are there. Listing also refreshes what NFS clients remember."""
+    def look(self) -> Collection[str]:
+        """Read the names that are there, and return those that are new. Listing also refreshes what
+        NFS clients remember.
+        """
+        before = self._names
         try:
             self._names = frozenset(os.listdir(self.path))  # noqa: PTH208 -- names only, and quick
         except FileNotFoundError:
             self._names = frozenset()
+        return self._names - before
 
     def read(self, tag: Tag, index: int) -> ExitRecord | None:
         """The record of a step, if there was one at the last look."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from smartcore.launch.batch.evidence import Evidence, Word, decide
+from smartcore.launch.batch.evidence import Evidence, Word, active, decide
 from smartcore.launch.batch.ids import Ref
 from smartcore.launch.batch.queries import Accounting, Queue
-from smartcore.launch.batch.record import ExitRecord, Records
+from smartcore.launch.batch.record import ExitRecord, Records, record_name
 from smartcore.spec import ABSENT, Answer, State, Status
 from smartcore.spec.scheduler import CommandLineScheduler, NativeId
 
@@ -25,26 +25,30 @@ class Part:
     :param index: its number, from 0
     :param native: the id that the scheduler knows it by: the whole job's, or the member's
     :param key: the same, for comparison
+    :param name: of its exit record
     :param status: the last answer
     :param word: what the queue had said when it was given
     :param record: its exit record
     :param recorded: when the record was first seen
     :param gone: when it was first found to have ended or to be absent
+    :param final: its end is known
     """
 
     index: int
     native: NativeId
     key: str
+    name: str
     status: Answer | None = None
     word: Word | None = None
     record: ExitRecord | None = None
     recorded: float = 0.0
     gone: float | None = None
+    final: bool = False
 
     @property
-    def final(self) -> bool:
-        """True if its end is known."""
-        return isinstance(self.status, Status) and self.status.is_terminal
+    def unsettled(self) -> bool:
+        """True if time alone may change the answer."""
+        return not self.final and (self.gone is not None or self.record is not None)
 
 
 @dataclass(slots=True)
@@ -78,7 +82,8 @@ def part_of(tracked: Tracked, index: int, scheduler: CommandLineScheduler) -> Pa
         if tracked.ref.array:
             native = scheduler.member(native, scheduler.index_base + index)
         key = scheduler.key(native) if tracked.ref.array else tracked.parent
-        part = tracked.parts[index] = Part(index, native, key)
+        name = record_name(tracked.ref.tag, index)
+        part = tracked.parts[index] = Part(index, native, key, name)
     return part
 
 
@@ -94,16 +99,18 @@ class Judge:
     records: Records
     now: float
 
-    def judge(self, tracked: Tracked, part: Part) -> Answer:
-        """The answer for one part; once it is an end, it stays."""
-        if part.status is not None and part.final:
-            return part.status
+    def judge(self, tracked: Tracked, part: Part) -> None:
+        """Decide about a part, and note it there; once it is an end, it stays."""
+        if part.final:
+            return
         word = self._word(tracked, part)
         record = self.records.read(tracked.ref.tag, part.index)
         later = self.accounting.words.get(part.key)
-        new = record is not None or later is not None or word is not part.word
-        if not new and word is not None and not word.terminal and part.status is not None:
-            return part.status
+        if record is None and later is None and word is not None and not word.terminal:
+            if word is not part.word:  # told anew, and still going on: what almost all are
+                part.word, part.gone, part.record = word, None, None
+                part.status = active(word)
+            return
         self._date(part, word, record)
         evidence = Evidence(
             word,
@@ -119,9 +126,9 @@ class Judge:
         if self.unseen(tracked) and (status is None or not status.is_terminal):
             status = Status(State.QUEUED, reason="submitted")
         part.word, part.status = word, ABSENT if status is None else status
-        if part.final:
+        if status is not None and status.is_terminal:
+            part.final = True
             self.accounting.forget(part.key)
-        return part.status
 
     def wants_accounting(self, tracked: Tracked, part: Part) -> bool:
         """True if the accounting may know what the queue no longer tells."""

@@ -106,7 +106,9 @@ class FakeScheduler(CommandLineScheduler):
         return list(dict.fromkeys(found))
 
     def query(self, ids: Sequence[NativeId], /) -> Invocation:
-        return Invocation(("fstat", "--json", *_cluster(self.scope(ids[0]))))
+        # Without ids it tells of all the user's jobs; with some, an unknown one makes it return 1.
+        names = map(_local, ids) if self.rates.query_chunk else ()
+        return Invocation(("fstat", "--json", *_cluster(self.scope(ids[0])), *names))
 
     def parse_query(self, completed: Completed, /) -> Sequence[JobRecord]:
         return [_record(row) for row in _rows(completed)]

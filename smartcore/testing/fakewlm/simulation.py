@@ -5,7 +5,8 @@ for a hundred thousand jobs, or for days of waiting, in a moment.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +49,7 @@ class MemoryRecords(Records):
         self._begun: dict[str, str] = {}
         self._found: dict[str, ExitRecord] = {}
         self._stopped: set[str] = set()
+        self._unseen: deque[tuple[float, str]] = deque()
 
     def begin(self, name: str, job: str) -> None:
         """A program starts: what an earlier incarnation left is gone."""
@@ -58,9 +60,13 @@ class MemoryRecords(Records):
         """A program ends."""
         self._found[name] = record
         self.ended[name] = self._clock()
+        self._unseen.append((self._clock(), name))
 
-    def look(self) -> None:
-        """Nothing is kept from one look to the next."""
+    def look(self) -> Collection[str]:
+        seen = []
+        while self._unseen and self._clock() >= self._unseen[0][0] + self.lag:
+            seen.append(self._unseen.popleft()[1])
+        return seen
 
     def read(self, tag: Tag, index: int) -> ExitRecord | None:
         name = record_name(tag, index)

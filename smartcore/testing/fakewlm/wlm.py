@@ -172,9 +172,10 @@ class Wlm:
             job = FakeJob(number, index, request, self.now, self.now + hidden)
             self.jobs[job.id] = self._shown[job.id] = job
             self._pending.append(job)
-        self.at(self.now + self.settings.start_delay, self._fill)
-        if not self.settings.start_delay:
-            self.advance(self.now)
+        if self.settings.start_delay:
+            self.at(self.now + self.settings.start_delay, self._fill)
+        else:
+            self._fill()
         return number
 
     def select(self, word: str) -> list[FakeJob]:
@@ -279,9 +280,10 @@ class Wlm:
             self._pending.append(job)
         else:
             self._finish(job, job.verdict or (DONE if code == 0 else FAILED))
-        self.at(self.now + self.settings.start_delay, self._fill)
-        if not self.settings.start_delay:
-            self.advance(self.now)
+        if self.settings.start_delay:
+            self.at(self.now + self.settings.start_delay, self._fill)
+        else:
+            self._fill()
 
     def _finish(self, job: FakeJob, state: str) -> None:
         job.state, job.ended, job.reason = state, self.now, ""

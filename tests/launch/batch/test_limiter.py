@@ -13,8 +13,10 @@ from smartcore.launch.batch.limiter import Bucket
 TAKE = """
 import sys, pathlib
 from smartcore.launch.batch.limiter import Bucket
-bucket = Bucket(pathlib.Path(sys.argv[1]), 1e-9, 25, lambda: 5.0)
-print(sum(bucket.take() == 0 for _ in range(20)))
+bucket = Bucket(pathlib.Path(sys.argv[1]), 1e-9, 2500, lambda: 5.0)
+print("ready", flush=True)
+sys.stdin.read()
+print(sum(bucket.take() == 0 for _ in range(2000)))
 """
 
 
@@ -50,8 +52,16 @@ def test_buckets_of_one_file_share_their_tokens(tmp_path: Path, clock: Clock) ->
 def test_processes_that_take_at_once_get_no_more_than_there_is(tmp_path: Path) -> None:
     """F08."""
     argv = [sys.executable, "-c", TAKE, str(tmp_path / "b.json")]
-    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 25
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 2500
 
 
 def test_a_torn_file_and_a_clock_that_began_anew_are_a_full_bucket(

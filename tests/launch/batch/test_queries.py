@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -209,6 +210,18 @@ def test_queries_become_rare_when_nothing_changes(simulated: Simulated) -> None:
     assert 3600 / 40 <= len(simulated.sim.called("fstat")) <= 3600 / 25
 
 
+def test_the_longer_an_answer_is_the_rarer_it_is_asked_for(simulated: Simulated) -> None:
+    """F08."""
+    simulated.sim.settings.slots = 10_000
+    simulated.programs(**{f"a{number}": Program(5 + 5 * number) for number in range(6)})
+    members = [member for n in range(6) for member in simulated.array(f"a{n}", 1000)[1]]
+    for _ in range(30):
+        simulated.sim.sleep(1)
+        simulated.launcher.status(members)
+    # Without regard to the length, every change would be followed by a query a second later.
+    assert 4 <= len(simulated.sim.called("fstat")) <= 12
+
+
 def test_asking_without_pause_does_not_press_the_scheduler(simulated: Simulated) -> None:
     """F08."""
     simulated.programs(m=Program(100))
@@ -332,3 +345,35 @@ def test_members_that_wait_are_queued_and_others_run(simulated: Simulated) -> No
     answers = simulated.launcher.status(members)
     states = [one.state for one in answers.values() if isinstance(one, Status)]
     assert states == [State.RUNNING] * 2 + [State.QUEUED] * 3
+
+
+def test_nothing_is_said_about_jobs_of_another_process_before_the_queue_has_answered(
+    simulated: Simulated,
+) -> None:
+    """F01: neither absent, nor lost, nor queued; and the scheduler is not pressed."""
+    simulated.sim.usual = Program(1000)
+    (job,) = simulated.start("m")
+    other = simulated.make()
+    simulated.sim.script({"on": "query", "do": "fail"})
+    before = len(simulated.sim.called("fstat"))
+    for _ in range(100):
+        with pytest.raises(LauncherError):
+            other.status([job])
+        simulated.sim.sleep(0.1)
+    assert len(simulated.sim.called("fstat")) - before < 10
+    simulated.sim.script()
+    simulated.sim.sleep(30)
+    assert other.status([job])[job] is not ABSENT
+
+
+def test_a_query_about_a_few_does_not_forget_the_others(simulated: Simulated) -> None:
+    simulated.scheduler.rates = replace(simulated.scheduler.rates, query_chunk=2)
+    simulated.launcher = simulated.make()
+    simulated.sim.usual = Program(1000)
+    jobs = simulated.start("a", "b", "c")
+    simulated.sim.sleep(1)
+    simulated.launcher.status(jobs)
+    for _ in range(30):
+        simulated.sim.sleep(10)
+        simulated.launcher.status(jobs[:1])
+    assert all(isinstance(one, Status) for one in simulated.launcher.status(jobs).values())

@@ -160,7 +160,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(real: Real) -> None:
     pid = real.path / "pid"
     program = real.cluster.bin / "fsub"
     program.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! >{pid}\nwait\n")
-    rates = replace(real.launcher.scheduler.rates, timeout=timedelta(seconds=0.3))
+    rates = replace(real.launcher.scheduler.rates, timeout=timedelta(seconds=1))
     real.launcher.commands.rates, real.launcher.start_patience = rates, 0
     (started,) = real.launcher.start([real.step("m", "true")])
     assert started.error == ""  # it may have been submitted: it is looked up first

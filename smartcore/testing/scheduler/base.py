@@ -88,7 +88,7 @@ class _Real(FakeCluster):
     """Stands for the real thing: nothing can be made to go wrong, nothing is counted."""
 
     def _ask(self, **question: object) -> dict[str, object]:
-        return {}
+        return {"calls": {}, "jobs": []}
 
 
 def answer_of(bench: Bench, job: JobId) -> Answer | None:

@@ -122,7 +122,8 @@ def check(shell: Shell, name: str | None, as_json: bool) -> None:
     default=Path(),
     help="Directory to make it in; the current one by default.",
 )
-def new(name: str, into: Path) -> None:
+@json_option
+def new(name: str, into: Path, as_json: bool) -> None:
     """Begin a launcher plugin: a distribution with tests that are green.
 
     It speaks with a fake workload manager, until its commands are replaced by yours.
@@ -134,6 +135,8 @@ def new(name: str, into: Path) -> None:
     from .scaffold import new_plugin
 
     root = new_plugin(name, into)
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            click.echo(path)
+    files = [str(path) for path in sorted(root.rglob("*")) if path.is_file()]
+    if as_json:
+        print_json({"directory": str(root), "files": files})
+    else:
+        click.echo("\n".join(files))

@@ -38,7 +38,15 @@ from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
-from smartcore.spec import JobId, LauncherContext, ShardAddress, State, Step
+from smartcore.spec import (
+    CommandLineScheduler,
+    JobId,
+    Launcher,
+    LauncherContext,
+    ShardAddress,
+    State,
+    Step,
+)
 from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
@@ -91,7 +99,9 @@ class Session:
         if self._engine is None:
             grace = timedelta(seconds=self.config.number("stop_grace"))
             self._processes = KeeperProcesses(self.path, runtime_directory(self.config), grace)
-            context = LauncherContext(self.name, self.path, self._processes, dict(os.environ))
+            context = LauncherContext(
+                self.name, self.path, self._processes, dict(os.environ), self._batch
+            )
             launcher = self.registry.make_launcher(self.launcher, context)
             self._engine = Engine(
                 launcher,
@@ -100,6 +110,11 @@ class Session:
                 on_end=self._ended,
             )
         return self._engine
+
+    def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
+        from smartcore.launch.batch import Place, batch_service
+
+        return batch_service(Place(self.path, runtime_directory(self.config)))(scheduler)
 
     def warm_up(self) -> None:
         """Make the engine ready, so that a start need not."""

@@ -51,7 +51,7 @@ from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
-    from smartcore.progress import Counts
+    from smartcore.progress import Counts, Progress
 
 log = get_logger(__name__)
 
@@ -155,13 +155,16 @@ class Session:
         models = models_of(entities)
         names = [entity.name for entity in entities]
         self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
+        # Modules are loaded before anything runs: Python takes a Ctrl-C that hits the making of a
+        # class for unhandled, and would die of it at its very end.
+        display = self._display(len(models)) if block else None
         before = len(self.history)
         try:
             for database in databases_of(entities):
                 self._start_database(database)
             runs = self._start_models(models)
             if block:
-                self._show(runs)
+                self._show(runs, display)
         except BaseException as error:
             # Ctrl-C, or a database that failed: what this call launched goes with it.
             if kill_on_interrupt or isinstance(error, Exception):
@@ -332,10 +335,12 @@ class Session:
         if runs:
             self.engine.wait(runs, timeout, tick=tick, interval=interval)
 
-    def _show(self, runs: Sequence[Run]) -> None:
+    def _display(self, total: int) -> Progress | None:
         from smartcore.progress import make_progress
 
-        progress = make_progress(self.config.text("progress"), len(runs))
+        return make_progress(self.config.text("progress"), total)
+
+    def _show(self, runs: Sequence[Run], progress: Progress | None) -> None:
         if progress is None:
             self.wait(runs)
             return

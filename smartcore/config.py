@@ -162,6 +162,7 @@ SETTINGS: Final = (
 
 OTHER_VARIABLES: Final = {
     "SMARTCORE_CONFIG": "one file to read instead of the user's and the site's",
+    "SMARTCORE_TAG": "set for all that is launched: names the launch",
     "SMARTCORE_DB_AUTH": "set for models: the file with the password of their database; with"
     " _<identifier> for each of several",
 }

@@ -27,7 +27,7 @@ from smartcore.error import (
     SmartcoreError,
     StepFailedError,
 )
-from smartcore.launch import check, report
+from smartcore.launch import check, index, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
 from smartcore.launch.journal import Journal, Story, unseen
@@ -131,6 +131,7 @@ class Session:
         if self._journal is None:
             self._journal = Journal(self.path)
             self._journal.opened(self.name, self.launcher)
+            index.note(self.config, self.path, self.name)
         return self._journal
 
     # -- start ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 holds a lock on it (flock(2)) as long as it lives; readers merge them. A line is one JSON object
 with the version of the format (``v``), the time in seconds (``at``), and ``what`` happened::
 
-    open      experiment, launcher, host, pid
+    open      experiment, launcher, host, pid, born (start time: ticks after boot)
     launch    runs: [{tag, name, kind, run_id, cwd, out, err}]     before it is done
     started   jobs: {tag: job}
     ended     tag, status
@@ -26,6 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smartcore.error import ConfigError, InputError, PathNotFoundError
+from smartcore.launch import proc
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
 from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, Tag
@@ -62,8 +63,9 @@ class Journal:
 
     def opened(self, name: str, launcher: str) -> None:
         """Write who drives which experiment."""
-        host = os.uname().nodename
-        self._write("open", experiment=name, launcher=launcher, host=host, pid=os.getpid())
+        host, pid = os.uname().nodename, os.getpid()
+        born = proc.birth(pid)
+        self._write("open", experiment=name, launcher=launcher, host=host, pid=pid, born=born)
 
     def launch(self, runs: Sequence[Run]) -> None:
         """Write what is about to be launched."""
@@ -111,11 +113,16 @@ def _described(run: Run) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A process that wrote, or writes, a journal."""
+    """A process that wrote, or writes, a journal.
+
+    :param living: it holds the lock on it
+    :param born: its start time in clock ticks after boot, 0 if it did not say
+    """
 
     host: str
     pid: int
     living: bool
+    born: int = 0
 
 
 @dataclass
@@ -127,6 +134,7 @@ class Story:
     :param runs: every launch, in order
     :param databases: checkpoint of each database that was started, by identifier
     :param drivers: who wrote
+    :param hosts: from where each run was launched
     """
 
     name: str = ""
@@ -134,6 +142,7 @@ class Story:
     runs: list[Run] = field(default_factory=list)
     databases: dict[str, str] = field(default_factory=dict)
     drivers: list[Driver] = field(default_factory=list)
+    hosts: dict[Tag, str] = field(default_factory=dict)
 
 
 def read(experiment: Path) -> Story:
@@ -154,13 +163,24 @@ def read(experiment: Path) -> Story:
         lines += own
         opening = next((line for line in own if line.get("what") == "open"), None)
         if opening is not None:
-            driver = Driver(str(opening["host"]), int(str(opening["pid"])), _is_locked(file))
-            story.drivers.append(driver)
+            story.drivers.append(_driver(opening, _is_locked(file)))
+            story.hosts |= dict.fromkeys(_launched(own), str(opening["host"]))
     runs: dict[str, Run] = {}
     for line in sorted(lines, key=lambda line: float(str(line["at"]))):
         _apply(line, story, runs)
     story.runs = list(runs.values())
     return story
+
+
+def _driver(opening: Mapping[str, object], living: bool) -> Driver:
+    pid, born = int(str(opening["pid"])), int(str(opening.get("born") or 0))
+    return Driver(str(opening["host"]), pid, living, born)
+
+
+def _launched(lines: Sequence[Mapping[str, object]]) -> Iterator[Tag]:
+    for line in lines:
+        for item in _list(line.get("runs")):
+            yield Tag(str(item["tag"]))
 
 
 def _lines(file: Path) -> Iterator[Mapping[str, object]]:

@@ -389,7 +389,7 @@ def _message(step: Step) -> Message:
         "name": step.name,
         "tag": step.tag,
         "argv": command.argv,
-        "env": dict(command.env),
+        "env": {**command.env, spawn.TAG_VARIABLE: step.tag},
         "cwd": str(step.cwd),
         "stdin": None if command.stdin is None else str(command.stdin),
         "stdout": str(step.stdout),

@@ -38,6 +38,15 @@ def session_members(sessions: Collection[int]) -> Iterator[tuple[int, int]]:
                 yield int(name), int(fields[3])
 
 
+def living() -> Iterator[tuple[int, int, int, int]]:
+    """Yield ``(pid, parent, session, start time)`` of every living process; one pass of /proc."""
+    for name in os.listdir(PROC):  # noqa: PTH208
+        if name.isdigit():
+            fields = _stat(int(name))
+            if fields is not None and fields[0] not in {b"Z", b"X"}:
+                yield int(name), int(fields[1]), int(fields[3]), int(fields[19])
+
+
 def _stat(pid: int) -> list[bytes] | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 -- hot path

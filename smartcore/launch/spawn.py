@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Name = str | os.PathLike[str]
 
+# In the environment of all that is launched: what was forked later can be told by it, too.
+TAG_VARIABLE = "SMARTCORE_TAG"
 # How long a killed process may take to vanish; only one stuck in the kernel takes longer.
 KILL_DEADLINE = 5.0
 

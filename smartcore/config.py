@@ -34,6 +34,13 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
+class Stricter(Enum):
+    """Of two values of a limit, which holds, whatever source it is from; 0 is no limit."""
+
+    LOWER = "the lowest"
+    HIGHER = "the highest"
+
+
 class Kind(Enum):
     """What a setting may be."""
 
@@ -54,6 +61,7 @@ class Setting:
     :param doc: one line for people
     :param choices: all that it may be, if that is known
     :param minimum: the least that it may be
+    :param stricter: it is a limit: the strictest of all sources holds, not the nearest
     """
 
     key: str
@@ -63,6 +71,7 @@ class Setting:
     doc: str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    stricter: Stricter | None = None
 
     @property
     def allowed(self) -> str:
@@ -158,6 +167,50 @@ SETTINGS: Final = (
         "seconds that a database may take until it answers",
         minimum=0,
     ),
+    Setting(
+        "scheduler.queries_per_minute",
+        "SMARTCORE_SCHEDULER_QUERIES_PER_MINUTE",
+        Kind.NUMBER,
+        0.0,
+        "queries and cancels of one user on one host; 0: what the launcher's plugin allows",
+        minimum=0,
+        stricter=Stricter.LOWER,
+    ),
+    Setting(
+        "scheduler.submits_per_second",
+        "SMARTCORE_SCHEDULER_SUBMITS_PER_SECOND",
+        Kind.NUMBER,
+        0.0,
+        "submits of one user on one host; 0: what the launcher's plugin allows",
+        minimum=0,
+        stricter=Stricter.LOWER,
+    ),
+    Setting(
+        "scheduler.query_interval_min",
+        "SMARTCORE_SCHEDULER_QUERY_INTERVAL_MIN",
+        Kind.NUMBER,
+        0.0,
+        "seconds between two queries soon after a change; 0: what the launcher's plugin says",
+        minimum=0,
+        stricter=Stricter.HIGHER,
+    ),
+    Setting(
+        "scheduler.query_interval_max",
+        "SMARTCORE_SCHEDULER_QUERY_INTERVAL_MAX",
+        Kind.NUMBER,
+        0.0,
+        "seconds between two queries when nothing changes; 0: what the launcher's plugin says",
+        minimum=0,
+        stricter=Stricter.HIGHER,
+    ),
+    Setting(
+        "scheduler.command_timeout",
+        "SMARTCORE_SCHEDULER_COMMAND_TIMEOUT",
+        Kind.NUMBER,
+        0.0,
+        "seconds that one command of a scheduler may take; 0: what the launcher's plugin says",
+        minimum=0,
+    ),
 )
 
 OTHER_VARIABLES: Final = {
@@ -225,7 +278,7 @@ def load(
     site_file: Path = SITE_FILE,
 ) -> Config:
     """Read the settings: the environment wins over the user's file, that over the site's file, that
-    over the defaults of the site's plugin.
+    over the defaults of the site's plugin. Of a limit, the strictest holds.
 
     :param environment: variables; None takes those of this process
     :param site: defaults from the plugin of the site; see :func:`site_defaults`
@@ -236,15 +289,30 @@ def load(
     found = _site(site or {})
     files = tuple(path for path in config_files(environment, site_file) if _readable(path))
     for path in files:
-        found |= _checked(_flat(_read(path)), str(path), str(path))
+        _merge(found, _checked(_flat(_read(path)), str(path), str(path)))
     for setting in SETTINGS:
         text = environment.get(setting.variable, "")
         if text:
-            found[setting.key] = (_from_text(setting, text), setting.variable)
+            _merge(found, {setting.key: (_from_text(setting, text), setting.variable)})
     return Config(environment, files, found)
 
 
-def _site(given: Mapping[str, object]) -> dict[str, tuple[Value, str]]:
+_Found = dict[str, tuple[Value, str]]
+
+
+def _merge(found: _Found, nearer: Mapping[str, tuple[Value, str]]) -> None:
+    for key, entry in nearer.items():
+        if not _is_stricter(_BY_KEY[key].stricter, found.get(key, entry)[0], entry[0]):
+            found[key] = entry
+
+
+def _is_stricter(which: Stricter | None, value: Value, than: Value) -> bool:
+    if which is None or not isinstance(value, float) or not isinstance(than, float) or not value:
+        return False
+    return not than or (value < than if which is Stricter.LOWER else value > than)
+
+
+def _site(given: Mapping[str, object]) -> _Found:
     place = "the defaults of the site's plugin"
     if "disable_plugins" in given:  # it is among those that would be left out
         raise ConfigError(f"{place}: disable_plugins stands in a file or in the environment only")
@@ -306,7 +374,7 @@ def _flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _checked(given: Mapping[str, object], origin: str, place: str) -> dict[str, tuple[Value, str]]:
+def _checked(given: Mapping[str, object], origin: str, place: str) -> _Found:
     found = {}
     for key, value in given.items():
         setting = _BY_KEY.get(key)

@@ -112,9 +112,10 @@ class Session:
         return self._engine
 
     def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
-        from smartcore.launch.batch import Place, batch_service
+        from smartcore.launch.batch import Place, batch_service, configured
 
-        return batch_service(Place(self.path, runtime_directory(self.config)))(scheduler)
+        place = Place(self.path, runtime_directory(self.config))
+        return batch_service(place, configured(self.config.number))(scheduler)
 
     def warm_up(self) -> None:
         """Make the engine ready, so that a start need not."""

@@ -59,6 +59,33 @@ def test_the_environment_wins_over_the_user_the_site_and_its_plugin(tmp_path: Pa
     assert found() == ("environment", variable)
 
 
+@pytest.mark.parametrize(
+    ("site", "user", "environment", "held"),
+    [
+        (10, 30, None, 10),
+        (30, 10, None, 10),
+        (30, 20, 10, 10),
+        (10, 20, 30, 10),
+        (10, 0, None, 10),
+        (0, 10, None, 10),
+        (0, None, 10, 10),
+    ],
+)
+def test_of_a_limit_the_strictest_holds(
+    site: int, user: int | None, environment: int | None, held: int, tmp_path: Path
+) -> None:
+    def text(value: int | None, least: str = "") -> str:
+        lines = f"queries_per_minute = {value}\nquery_interval_min = {least}"
+        return "" if value is None else f"[scheduler]\n{lines}"
+
+    variables = {"SMARTCORE_SCHEDULER_QUERIES_PER_MINUTE": str(environment)} if environment else {}
+    settings = read(text(user, "2"), text(site, "5"), home=tmp_path, **variables)
+    assert settings.number("scheduler.queries_per_minute") == held
+    assert settings.number("scheduler.query_interval_min") == 5
+    if held == site:
+        assert settings.origin("scheduler.queries_per_minute") == str(tmp_path / "site.toml")
+
+
 def test_smartcore_config_names_the_one_file_that_is_read(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("max_running = 3")
     settings = read(
@@ -217,7 +244,7 @@ def test_keys_and_variables_are_unique_and_spelt_alike() -> None:
     assert len(set(variables)) == len(variables)
     for setting in SETTINGS:
         assert setting.variable.startswith("SMARTCORE_")
-        name = setting.key.replace("database.", "db_").upper()
+        name = setting.key.replace("database.", "db_").replace(".", "_").upper()
         assert setting.variable == f"SMARTCORE_{name}"
         assert setting.doc
 

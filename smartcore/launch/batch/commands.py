@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -138,18 +138,3 @@ class RateLimitError(LauncherError):
 def never_started(error: ShellError) -> bool:
     """True if the program could not even be started, so that it certainly did nothing."""
     return isinstance(error.__cause__, OSError)
-
-
-def limited(rates: Rates, ceiling: Rates | None) -> Rates:
-    """The rates of a plugin, none of them above those that a site or a user allows."""
-    if ceiling is None:
-        return rates
-    return replace(
-        rates,
-        queries_per_minute=min(rates.queries_per_minute, ceiling.queries_per_minute),
-        query_burst=min(rates.query_burst, ceiling.query_burst),
-        submits_per_second=min(rates.submits_per_second, ceiling.submits_per_second),
-        submit_burst=min(rates.submit_burst, ceiling.submit_burst),
-        first_interval=max(rates.first_interval, ceiling.first_interval),
-        last_interval=max(rates.last_interval, ceiling.last_interval),
-    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smartcore.error import LauncherError
-from smartcore.launch.batch.commands import Commands, World, limited
+from smartcore.launch.batch.ceiling import Ceiling, limited
+from smartcore.launch.batch.commands import Commands, World
 from smartcore.launch.batch.evidence import combine
 from smartcore.launch.batch.ids import Ref, parse_id
 from smartcore.launch.batch.prepare import RECORDS, SCRIPTS, prepare, write_durably
@@ -31,7 +32,7 @@ from smartcore.spec import (
     Tag,
     Work,
 )
-from smartcore.spec.scheduler import CommandLineScheduler, NativeId, Rates, Refused
+from smartcore.spec.scheduler import CommandLineScheduler, NativeId, Refused
 
 log = get_logger(__name__)
 
@@ -76,7 +77,7 @@ class BatchLauncher(Launcher):
 
     scheduler: CommandLineScheduler
     place: Place
-    ceiling: Rates | None = None
+    ceiling: Ceiling = field(default_factory=Ceiling)
     world: World = field(default_factory=World)
     write: Callable[[Path, str], None] = write_durably
     records: Records | None = None
@@ -368,7 +369,7 @@ class BatchLauncher(Launcher):
             held.clear()
 
 
-def batch_service(place: Place, ceiling: Rates | None = None) -> BatchService:
+def batch_service(place: Place, ceiling: Ceiling) -> BatchService:
     """The service that launchers are given in their context.
 
     :param ceiling: limits of a site or a user

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smartcore.launch.batch import BatchLauncher, Place, World
+from smartcore.launch.batch import BatchLauncher, Ceiling, Place, World
 from smartcore.spec import Answer, Command, Job, JobId, Resources, Status, Step, Tag
 from smartcore.spec.scheduler import Rates
 from smartcore.testing.fakewlm.cluster import FakeCluster, fake_cluster
@@ -42,7 +42,7 @@ class Simulated:
     sim: Simulation = field(default_factory=Simulation)
     scheduler: FakeScheduler = field(default_factory=FakeScheduler)
     environment: dict[str, str] = field(default_factory=dict)
-    ceiling: Rates | None = None
+    ceiling: Ceiling = field(default_factory=Ceiling)
 
     def __post_init__(self) -> None:
         self.launcher = self.make()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartcore.error import LauncherError
-from smartcore.spec import ABSENT, Cause, Job, JobId, Rates, Source, State, Status, Tag
+from smartcore.launch.batch import Ceiling
+from smartcore.spec import ABSENT, Cause, Job, JobId, Source, State, Status, Tag
 from smartcore.testing.fakewlm.simulation import Program
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def test_asking_without_pause_does_not_press_the_scheduler(simulated: Simulated)
 def test_experiments_of_one_user_share_the_limit_and_are_not_banned(simulated: Simulated) -> None:
     """F08."""
     simulated.sim.settings.ban_after = 40
-    simulated.ceiling = Rates(queries_per_minute=20, query_burst=2, submit_burst=5)
+    simulated.ceiling = Ceiling(queries_per_minute=20)
     launchers = [simulated.make() for _ in range(4)]
     simulated.programs(**{f"m{number}": Program(10_000) for number in range(4)})
     jobs = []

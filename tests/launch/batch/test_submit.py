@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from smartcore.spec import Job, Rates, State, Status, Tag
+from smartcore.launch.batch import Ceiling
+from smartcore.spec import Job, State, Status, Tag
 from smartcore.testing.fakewlm.simulation import Program
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_one_refused_job_does_not_keep_others_from_starting(simulated: Simulated
 
 def test_submits_are_not_faster_than_allowed(simulated: Simulated) -> None:
     """F10: the rest is kept, and start stays bounded."""
-    simulated.ceiling = Rates(submits_per_second=1, submit_burst=5)
+    simulated.ceiling = Ceiling(submits_per_second=1)
     simulated.launcher = simulated.make()
     jobs = simulated.start(*(f"m{number}" for number in range(30)))
     assert simulated.sim.clock() <= 11
@@ -171,17 +171,6 @@ def test_submits_are_not_faster_than_allowed(simulated: Simulated) -> None:
     assert len(simulated.sim.wlm.jobs) == 30
     times = sorted(job.submitted for job in simulated.sim.wlm.jobs.values())
     assert all(times[n + 10] - times[n] >= 4 for n in range(20))
-
-
-def test_a_ceiling_lowers_and_never_raises(simulated: Simulated) -> None:
-    """F08."""
-    simulated.ceiling = Rates(
-        queries_per_minute=1, submits_per_second=1e6, first_interval=timedelta(seconds=60)
-    )
-    rates = simulated.make().commands.rates
-    assert rates.queries_per_minute == 1
-    assert rates.submits_per_second == simulated.scheduler.rates.submits_per_second
-    assert rates.first_interval == timedelta(seconds=60)
 
 
 def test_no_submit_inherits_the_job_that_the_driver_is_in(simulated: Simulated) -> None:

@@ -32,7 +32,7 @@ from smartcore.spec import (
 )
 from smartcore.spec.addresses import free_ports
 
-from .context import launcher_context, load
+from .context import clean_up, launcher_context, load
 from .contract import Contract, case
 from .running import PATIENCE, wait_until
 
@@ -113,6 +113,7 @@ class Room:
         """End all."""
         self.processes.stop(self.jobs)
         self.processes.close()
+        clean_up(self.path)
 
 
 class DatabaseContract(Contract):

@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smartcore.error import UnsupportedError
 from smartcore.spec import (
     Answer,
     Command,
@@ -74,10 +73,24 @@ def test_steps_go_to_the_process_service_in_one_request(
     assert recorder.calls == [("start", steps), ("stop", ["a", "b"])]
 
 
-def test_a_batch_job_is_refused_by_name(launcher: tuple[LocalLauncher, Recorder]) -> None:
+def test_a_batch_job_is_refused_by_name_and_its_neighbours_start(
+    launcher: tuple[LocalLauncher, Recorder],
+) -> None:
     local, recorder = launcher
-    with pytest.raises(UnsupportedError, match="sweep: the local launcher has no batch jobs"):
-        local.start([Job("sweep", Tag("sweep-1"), (step("a"),))])
+    steps = [step("a"), step("b")]
+    job = Job("sweep", Tag("sweep-1"), (step("member"),))
+    first, refused, last = local.start([steps[0], job, steps[1]])
+    assert (first.id, last.id) == ("a", "b")
+    assert refused.id is None
+    assert refused.error.startswith("sweep: ")
+    assert "leave out its batch settings" in refused.error
+    assert recorder.calls == [("start", steps)]
+
+
+def test_a_batch_job_alone_starts_nothing(launcher: tuple[LocalLauncher, Recorder]) -> None:
+    local, recorder = launcher
+    (refused,) = local.start([Job("sweep", Tag("sweep-1"), (step("member"),))])
+    assert refused.error
     assert recorder.calls == []
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from smartcore.spec import Closes, Launcher, LauncherContext, Status, Step
 
-from ..context import launcher_context, load_factory
+from ..context import clean_up, launcher_context, load_factory
 from ..contract import Contract
 from ..running import PATIENCE, Bench
 
@@ -50,8 +50,11 @@ class LauncherCases(Contract):
         try:
             yield bench
         finally:
-            bench.close()
-            close(launcher, context)
+            try:
+                bench.close()
+            finally:
+                close(launcher, context)
+                clean_up(experiment)
 
     def make(self, context: LauncherContext) -> Launcher:
         """The launcher, as the core makes it."""

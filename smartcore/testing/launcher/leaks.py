@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smartcore.spec import Closes
 
-from ..context import launcher_context
+from ..context import clean_up, launcher_context
 from ..contract import case
 from ..running import Bench, run_to_end, wait_until
 from .base import LauncherCases, able, close
@@ -75,6 +75,7 @@ class LeaksCases(LauncherCases):
             ("threads", threading.active_count, threads),
         ):
             wait_until(lambda: count() <= before + SLACK, f"{what} given back", self.patience)  # noqa: B023
+        clean_up(experiment)
 
 
 def descriptors() -> int:

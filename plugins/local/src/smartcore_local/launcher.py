@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
 
-from smartcore.error import UnsupportedError
 from smartcore.spec import (
     Answer,
     Detection,
@@ -38,8 +37,9 @@ class LocalLauncher(Launcher):
         return max(FEWEST, MODELS_PER_CORE * usable_cores())
 
     def start(self, work: Sequence[Work], /) -> Sequence[Started]:
-        steps = [_step(item) for item in work]
-        return self._processes.start(steps)
+        steps = [item for item in work if isinstance(item, Step)]
+        answers = iter(self._processes.start(steps) if steps else ())
+        return [next(answers) if isinstance(item, Step) else _refusal(item) for item in work]
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         return self._processes.status(ids)
@@ -57,10 +57,12 @@ class LocalLauncher(Launcher):
         self._processes.close()
 
 
-def _step(work: Work) -> Step:
-    if isinstance(work, Job):
-        raise UnsupportedError(f"{work.name}: the local launcher has no batch jobs")
-    return work
+def _refusal(job: Job) -> Started:
+    # Its nodes, its walltime and the lines before its steps mean nothing here.
+    return Started(
+        error=f"{job.name}: processes of this host are no batch job; leave out its batch settings"
+        " or choose another launcher"
+    )
 
 
 def usable_cores() -> int:

@@ -19,12 +19,15 @@ Messages are lines of JSON; ``n`` numbers a request and its replies, of which al
     <- {"n": 2, "survivors": [<pid>, ...]}
     -> {"n": 3, "do": "status", "ids": [...]}
     <- {"n": 3, "running": [...], "ended": [{record}, ...]}
+    -> {"n": 4, "do": "find", "tags": [...]}
+    <- {"n": 4, "found": {tag: id, ...}}
     <- {"ended": [{record}, ...]}
 
 ``ended`` of a status are those that could not be written down yet: the disk is full.
 
 What is being started is noted in a file of its own, before and after, so that a client whose keeper
-was killed meanwhile knows what has become of its request.
+was killed meanwhile knows what has become of its request. What a client asked for that has gone
+is not started any more.
 """
 
 from __future__ import annotations
@@ -274,7 +277,11 @@ class Keeper:
     def _hear(self, client: Client, events: int) -> None:
         if events & select.EPOLLOUT:
             client.flush()
-        if events & ~select.EPOLLOUT:
+        if events & select.EPOLLHUP:
+            # Killed: what it asked for and nobody has begun would be started behind the back of
+            # whoever takes its place.
+            client.gone = True
+        elif events & ~select.EPOLLOUT:
             try:
                 for message in client.receive():
                     self._obey(client, message)
@@ -288,6 +295,8 @@ class Keeper:
             self._starts.append((client, message))
         elif message["do"] == "stop":
             self._stop(client, message)
+        elif message["do"] == "find":
+            self._send(client, self._find(message))
         else:
             self._send(client, self._status(message))
 
@@ -298,6 +307,13 @@ class Keeper:
             "running": [job for job in asked if job in self._by_id],
             "ended": [record for record in self._records.unsaved if record["id"] in asked],
         }
+
+    def _find(self, message: Message) -> Message:
+        asked = set(message["tags"])
+        found = {child.tag: child.id for child in self._by_id.values() if child.tag in asked}
+        unsaved = [record for record in self._records.unsaved if record["tag"] in asked]
+        found.update((record["tag"], record["id"]) for record in unsaved)
+        return {"n": message["n"], "found": found}
 
     # -- starting -------------------------------------------------------------------------------
 
@@ -322,13 +338,13 @@ class Keeper:
     def _start(self, message: Message, index: int) -> Message:
         key, step = message["key"], message["steps"][index]
         try:
-            self._begun.note(key, index)
+            self._begun.note(key, index, tag=step["tag"])
         except OSError as error:
             return {"error": spawn.explain(self._begun.path, error)}
         answer = self._spawn(step, message["env"])
         # Without the second line a client whose keeper is killed is told that it may run.
         with contextlib.suppress(OSError):
-            self._begun.note(key, index, **answer)
+            self._begun.note(key, index, tag=step["tag"], **answer)
         return answer
 
     def _spawn(self, step: Message, env: dict[str, str]) -> dict[str, str]:
@@ -389,7 +405,10 @@ class Keeper:
         self._stopping += 1
         # Grace periods are long, and ends are to be met meanwhile.
         arguments = (client, message["n"], targets, message["grace"])
-        threading.Thread(target=self._end_targets, args=arguments, daemon=True).start()
+        try:
+            threading.Thread(target=self._end_targets, args=arguments, daemon=True).start()
+        except RuntimeError:  # no thread can be had: then ends are met afterwards
+            self._end_targets(*arguments)
 
     def _end_targets(
         self, client: Client, number: int, targets: list[spawn.Target], grace: float

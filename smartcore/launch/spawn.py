@@ -127,7 +127,13 @@ def explain(program: str, error: Exception) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return f"{program}: {error}"
     if error.errno == errno.EAGAIN and not error.filename:
-        return f"{program}: too many processes or threads: raise `ulimit -u` or lower max_running"
+        from smartcore.launch.limits import process_limits
+
+        limits = process_limits()
+        where = f" ({limits})" if limits else ""
+        return (
+            f"{program}: too many processes or threads{where}: raise the limit or lower max_running"
+        )
     return f"{error.filename or program}: {error.strerror}"
 
 

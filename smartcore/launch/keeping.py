@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING
 from smartcore.error import LauncherError
 from smartcore.launch import link, spawn
 from smartcore.launch.ledger_reader import read_begun, read_records
-from smartcore.launch.process import (
-    LocalProcesses,
-    require_pidfd,
-    survival,
-    verdict,
-    write_files,
-)
+from smartcore.launch.process import require_pidfd, survival, verdict, write_files
+from smartcore.launch.unkept import UnkeptProcesses
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -77,7 +72,7 @@ class KeeperProcesses:
         self._stopping: set[JobId] = set()
         # Those that have no living keeper, and the number of the one that they had.
         self._unkept: dict[JobId, int | None] = {}
-        self._local: LocalProcesses | None = None
+        self._follower: UnkeptProcesses | None = None
 
     # -- the contract ---------------------------------------------------------------------------
 
@@ -221,14 +216,17 @@ class KeeperProcesses:
             if job in self._ended:
                 return self._ended[job]
             self._unkept[job] = killed
-        return self._local_processes().attach([job])[job]
-
-    def _local_processes(self) -> LocalProcesses:
+        if self._unkept_processes().follow(job):
+            return Status(State.RUNNING, source=Source.PROCESS, host=self._host)
         with self._lock:
-            if self._local is None:
-                self._local = LocalProcesses(self.grace)
-                self._local.watch(self._unkept_ended)
-            return self._local
+            self._unkept.pop(job, None)
+        return ABSENT
+
+    def _unkept_processes(self) -> UnkeptProcesses:
+        with self._lock:
+            if self._follower is None:
+                self._follower = UnkeptProcesses(self.grace, self._unkept_ended)
+            return self._follower
 
     def watch(self, sink: EventSink, /) -> None:
         """Tell ``sink`` of every end."""
@@ -253,7 +251,7 @@ class KeeperProcesses:
             else:
                 left = unkept
         if left:
-            self._local_processes().stop(left)
+            self._unkept_processes().stop(left)
 
     def _stop_kept(self, found: link.Link, ids: Collection[JobId]) -> None:
         grace = self.grace.total_seconds()
@@ -273,9 +271,9 @@ class KeeperProcesses:
         if found is not None:
             found.close()
         with self._lock:
-            local, self._local = self._local, None
-        if local is not None:
-            local.close()
+            follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.close()
 
     # -- the keeper -----------------------------------------------------------------------------
 
@@ -345,10 +343,10 @@ class KeeperProcesses:
             elif answer.is_terminal:
                 self._tell(job, answer)
 
-    def _unkept_ended(self, job: JobId, status: Status) -> None:
+    def _unkept_ended(self, job: JobId) -> None:
         with self._lock:
             killed = self._unkept.pop(job, None)
-        self._tell(job, self._unseen(job, killed) if status.state is State.LOST else status)
+        self._tell(job, self._unseen(job, killed))
 
     def _unseen(self, job: JobId, killed: int | None) -> Status:
         with self._lock:

@@ -116,7 +116,11 @@ class Processes(Protocol):
         """Tell ``sink`` of every end."""
 
     def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
-        """Follow processes that another process started; their exit codes cannot be had."""
+        """Follow processes that another process started; the answer is what is known at once.
+
+        Exit codes are known as for processes of one's own, also of ends that nobody here saw; that
+        of a process whose keeper was killed is lost.
+        """
 
     def close(self) -> None:
         """Stop watching; what runs goes on."""

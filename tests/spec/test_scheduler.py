@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcore.error import LauncherUnsupportedFeature
+from smartcore.launch.keeping import KeeperProcesses
 from smartcore.spec import (
     CommandLineScheduler,
     Completed,
@@ -26,7 +27,6 @@ from smartcore.spec import (
     Unavailable,
     Variables,
 )
-from smartcore.spec.launcher import Processes
 
 
 class Least(CommandLineScheduler):
@@ -92,12 +92,6 @@ def test_ids_are_compared_as_they_are_and_in_one_scope_by_default() -> None:
 
 
 def test_a_context_without_the_service_says_so(tmp_path: Path) -> None:
-    context = LauncherContext("exp", tmp_path, _no_processes())
+    context = LauncherContext("exp", tmp_path, KeeperProcesses(tmp_path, tmp_path))
     with pytest.raises(LauncherUnsupportedFeature, match="least"):
         context.batch(LEAST)
-
-
-def _no_processes() -> Processes:
-    from smartcore.launch.process import LocalProcesses
-
-    return LocalProcesses()

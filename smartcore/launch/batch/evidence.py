@@ -151,6 +151,10 @@ def _by_scheduler(word: Word, record: ExitRecord | None, *, stopped: bool) -> St
 
 def _by_record(record: ExitRecord, *, stopped: bool) -> Status:
     status = _by_code(record.returncode, stopped=stopped)
+    if record.unsure:
+        name = signal_name(record.returncode - 128)
+        doubt = f", or killed by {name}: the job's shell could not tell"
+        status = replace(status, reason=status.reason + doubt)
     return replace(status, source=Source.RECORD, host=record.host, elapsed=record.elapsed)
 
 

@@ -23,6 +23,8 @@ _FORM = re.compile(
     r"(?P<native>[^#]*)#(?P<tag>.*?)(?::(?P<steps>\d+)|\[(?P<members>\d+)\])?(?:/(?P<index>\d+))?",
     re.DOTALL,
 )
+_PLAIN = re.compile(r"[A-Za-z0-9_.+-]*")
+_HOSTILE = re.compile(rb"[^A-Za-z0-9_.+-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ class Ref:
     def part(self, index: int) -> Ref:
         """One step or member of this job."""
         return replace(self, index=index)
+
+
+def plain(tag: Tag) -> Tag:
+    """The tag as it is in names of files and in what a scheduler is told: letters, digits and
+    ``_.-``, everything else as ``+`` and the hexadecimal number of its byte.
+    """
+    if _PLAIN.fullmatch(tag):
+        return tag
+    data = tag.encode("utf-8", "surrogateescape")
+    return Tag(_HOSTILE.sub(lambda found: b"+%02X" % found[0][0], data).decode("ascii"))
 
 
 def parse_id(job: JobId) -> Ref | None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from smartcore.error import LauncherUnsupportedFeature
-from smartcore.launch.batch.ids import Ref
+from smartcore.launch.batch.holding import (
+    check_directives,
+    check_job,
+    check_submission,
+    has_break,
+)
+from smartcore.launch.batch.ids import Ref, plain
 from smartcore.launch.batch.record import record_name
 from smartcore.launch.batch.script import Member, array_script, script
 from smartcore.launch.process import write_files
@@ -27,9 +34,10 @@ def prepare(
 
     :param experiment: the experiment's directory
     :raises OSError: something could not be written
-    :raises LauncherUnsupportedFeature: this scheduler has no arrays that large
+    :raises LauncherError: it is something that cannot be submitted
     """
     job = as_job(work)
+    check_job(job)
     array = job.array and len(job.steps) > 1
     if array and len(job.steps) > rates.array_limit:
         raise LauncherUnsupportedFeature(
@@ -37,18 +45,21 @@ def prepare(
             f" {len(job.steps)}; split the ensemble"
         )
     ref = Ref(NativeId(""), job.tag, len(job.steps), array)
-    stem = record_name(job.tag, 0).removesuffix(".0")
-    path = experiment / SCRIPTS / f"{stem}.sh"
+    tag = plain(job.tag)
+    path = experiment / SCRIPTS / f"{tag}.sh"
+    cwd = job.steps[0].cwd
     submission = Submission(
         name=scheduler.clean_name(job.name),
-        tag=job.tag,
+        tag=tag,
         script=path,
         log=path.with_suffix(".log"),
-        cwd=job.steps[0].cwd,
+        # What no directive can hold the script does itself, before its preamble.
+        cwd=path.parent if has_break(str(cwd)) else cwd,
         resources=job.resources,
         arguments=job.arguments,
         members=len(job.steps) if array else 0,
     )
+    check_submission(submission, job.name)
     for step in job.steps:
         if step.command.files:
             write_files(step.command)
@@ -64,12 +75,15 @@ def _texts(
         Member(step, records / record_name(job.tag, index)) for index, step in enumerate(job.steps)
     ]
     directives = scheduler.directives(submission)
+    check_directives(directives, job.name)
+    cwd = job.steps[0].cwd
+    preamble = job.preamble if cwd == submission.cwd else (f"cd {quote(str(cwd))}", *job.preamble)
     if not submission.members:
-        text = script(directives, job.preamble, scheduler.variables, members)
+        text = script(directives, preamble, scheduler.variables, members)
         return {submission.script: text}
     text, files = array_script(
         directives,
-        job.preamble,
+        preamble,
         scheduler.variables,
         members,
         base=scheduler.index_base,

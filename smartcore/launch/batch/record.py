@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from smartcore.launch.batch.ids import plain
 from smartcore.launch.batch.script import VERSION
+from smartcore.launch.process import signal_name
 from smartcore.spec import Tag
 
 STOPPED = ".stopped"
@@ -26,6 +28,8 @@ class ExitRecord:
     :param restarts: how often the job had been requeued, if it knew
     :param host: where it ran
     :param elapsed: how long it ran, by the file server's clock
+    :param unsure: it may also have died of signal ``returncode - 128``: the job's shell could not
+        tell
     """
 
     returncode: int
@@ -34,6 +38,7 @@ class ExitRecord:
     restarts: int | None = None
     host: str = ""
     elapsed: timedelta | None = None
+    unsure: bool = False
 
     @property
     def conclusive(self) -> bool:
@@ -43,7 +48,7 @@ class ExitRecord:
 
 def record_name(tag: Tag, index: int) -> str:
     """Name of a step's record in the directory of records."""
-    return f"{tag.replace('/', '_')}.{index}"
+    return f"{plain(tag)}.{index}"
 
 
 def parse_record(text: str, elapsed: timedelta | None = None) -> ExitRecord | None:
@@ -53,18 +58,20 @@ def parse_record(text: str, elapsed: timedelta | None = None) -> ExitRecord | No
         if int(facts["version"]) != VERSION:
             return None
         code = int(facts["code"])
-        returncode = 128 - code if facts["died"] == "1" else code
-        interrupted = bool(facts["met"])
+        died, met = facts["died"], facts["met"]
     except (KeyError, ValueError):
         return None
     restarts = facts.get("restarts", "")
+    # A shell that did not say whether the program died of a signal was sent the same one itself.
+    unsure = died == "?" and signal_name(code - 128) != f"SIG{met}"
     return ExitRecord(
-        returncode,
-        interrupted,
+        code if died == "0" or unsure else 128 - code,
+        bool(met),
         facts.get("job", ""),
         int(restarts) if restarts.isdigit() else None,
         facts.get("host", ""),
         elapsed,
+        unsure,
     )
 
 

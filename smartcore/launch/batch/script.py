@@ -22,6 +22,9 @@ VERSION = 1
 # about, and limit their size (Slurm's max_script_size is 4 MB).
 INLINE_LIMIT = 256_000
 
+# What a job returns that finds another one running the same launch (EX_TEMPFAIL of sysexits.h).
+SECOND = 75
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Names that shells keep for themselves, read-only, or with a value of their own: env(1) sets these.
 _SHELLS_OWN = re.compile(
@@ -36,28 +39,50 @@ smartcore_keep() {{
         trap "smartcore_met=$smartcore_name" "$smartcore_name"
     done
     smartcore_met=
-    if [ -e "$1" ]; then rm -f "$1"; fi
     smartcore_facts=$(printf 'version={version}\\njob=%s\\nrestarts=%s\\nhost=%s' \\
         "${{{job_id}-}}" "{restarts}" "{host}")
-    printf '%s\\n' "$smartcore_facts" >"$1.begun"
-    {{ "$2" && smartcore_code=0 || smartcore_code=$?; }} 2>"$1.part"
-    # A shell says on its standard error which signal ended its child; the code alone is no proof,
-    # because programs may return 143, too.
-    smartcore_died=0
-    if [ "$smartcore_code" -gt 128 ] && {{ [ -s "$1.part" ] || [ -n "$smartcore_met" ]; }}; then
-        smartcore_died=1
+    # One launch is one job, also if it was submitted twice: the first to come takes the name, and
+    # takes it again when it is begun anew.
+    set -C
+    if {{ printf '%s\\n' "$smartcore_facts" >"$1.begun"; }} 2>/dev/null; then :
+    elif [ -s "$1.begun" ] && ! grep -qxF "job=${{{job_id}-}}" "$1.begun"; then
+        echo "another job of the same launch has begun; this one does nothing" >&2
+        return {second}
+    else
+        rm -f "$1"
+        printf '%s\\n' "$smartcore_facts" >|"$1.begun"
     fi
+    set +C
+    if [ -e "$1" ]; then rm -f "$1"; fi
+    {{ "$2" && smartcore_code=0 || smartcore_code=$?; }} 2>|"$1.part"
+    # A shell says on its standard error which signal ended its child; the code alone is no proof,
+    # because programs may return 143, too. Shells say nothing of some signals: whether this is one
+    # is seen by dying of it.
+    smartcore_died=0
+    case $((smartcore_code - 128)) in
+    -*|0|1[789]|2[01238]|6[5-9]|[789]?|???) ;;
+    *)  if [ -s "$1.part" ]; then
+            smartcore_died=1
+        else
+            {{ sh -c "ulimit -c 0; kill -$((smartcore_code - 128)) \\$\\$" || :; }} 2>|"$1.part"
+            [ -s "$1.part" ] || smartcore_died=?
+        fi ;;
+    esac
     printf '%s\\ncode=%s\\ndied=%s\\nmet=%s\\n' "$smartcore_facts" "$smartcore_code" \\
-        "$smartcore_died" "$smartcore_met" >"$1.part"
+        "$smartcore_died" "$smartcore_met" >|"$1.part"
     sync "$1.part" 2>/dev/null || :
     mv -f "$1.part" "$1"
     return "$smartcore_code"
 }}
 """
 
-_WAIT = """\
+# Side by side as a pipeline, through which nothing flows: what a shell starts with "&" ignores
+# SIGINT, and nothing can be done about that (POSIX, "Signals and Error Handling").
+_TOGETHER = """\
 trap : HUP INT TERM USR1 USR2 XCPU
-until wait; do :; done
+{{
+    {steps}
+}} || :
 smartcore_code=0
 for smartcore_record in {records}; do
     grep -qx code=0 "$smartcore_record" || smartcore_code=1
@@ -78,7 +103,9 @@ def keeper(variables: Variables) -> str:
     """The shell function that runs a step and writes its exit record."""
     restarts = f"${{{variables.restarts}-}}" if variables.restarts else ""
     host = f"${{{variables.host}-}}" if variables.host else "$(uname -n)"
-    return _KEEP.format(version=VERSION, job_id=variables.job_id, restarts=restarts, host=host)
+    return _KEEP.format(
+        version=VERSION, job_id=variables.job_id, restarts=restarts, host=host, second=SECOND
+    )
 
 
 def function(name: str, step: Step) -> str:
@@ -93,7 +120,7 @@ def function(name: str, step: Step) -> str:
         words = ["/usr/bin/env", *(quote(f"{k}={v}") for k, v in handed.items()), *words]
     lines.append(f"    exec {' '.join(words)}")
     stdin = _path(step.command.stdin or Path("/dev/null"))
-    files = f"<{stdin} >{_path(step.stdout)} 2>{_path(step.stderr)}"
+    files = f"<{stdin} >|{_path(step.stdout)} 2>|{_path(step.stderr)}"
     return "\n".join([f"{name}() (", *lines, f") {files}", ""])
 
 
@@ -109,13 +136,15 @@ def script(
         only = members[0]
         run = f"smartcore_keep {_path(only.record)} smartcore_step\nexit $?\n"
         return "\n".join([*head, function("smartcore_step", only.step), run])
-    steps = [
-        function(f"smartcore_step_{index}", member.step)
-        + f"smartcore_keep {_path(member.record)} smartcore_step_{index} &\n"
-        for index, member in enumerate(members)
+    steps = [f"smartcore_step_{index}" for index in range(len(members))]
+    keeping = [
+        f"smartcore_keep {_path(member.record)} {step}"
+        for step, member in zip(steps, members, strict=True)
     ]
+    functions = [function(step, member.step) for step, member in zip(steps, members, strict=True)]
     records = " ".join(_path(member.record) for member in members)
-    return "\n".join([*head, *steps, _WAIT.format(records=records)])
+    together = _TOGETHER.format(steps=" |\n    ".join(keeping), records=records)
+    return "\n".join([*head, *functions, together])
 
 
 def array_script(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smartcore.error import LauncherError, ShellError
 from smartcore.launch.batch.commands import Commands, RateLimitError, never_started
-from smartcore.launch.batch.ids import Ref
+from smartcore.launch.batch.ids import Ref, plain
 from smartcore.launch.batch.record import Records
 from smartcore.log import get_logger
 from smartcore.spec import Tag
@@ -116,8 +116,7 @@ class Submitter:
         :raises LauncherError: it could not be looked up
         """
         tag = held.ref.tag
-        completed = self._commands.query(self._scheduler.lookup(tag))
-        found = self._scheduler.parse_lookup(completed, tag)
+        found = self._look_up(tag)
         if len(found) > 1:
             log.warning("%s was submitted more than once: %s", tag, ", ".join(found))
         if found:
@@ -125,6 +124,10 @@ class Submitter:
         # It may have ended before it was looked up.
         began = self._records.job_that_began(tag, held.ref.count)
         return NativeId(began) if began and not held.ref.array else None
+
+    def _look_up(self, tag: Tag) -> Sequence[NativeId]:
+        completed = self._commands.query(self._scheduler.lookup(plain(tag)))
+        return self._scheduler.parse_lookup(completed, plain(tag))
 
     def _submit(self, submission: Submission, patience: float) -> SubmitAnswer:
         try:

@@ -158,7 +158,7 @@ def _request(wlm: Wlm, asked: Call, options: Options, script: str) -> Request:
 
 def _directives(script: str) -> list[str]:
     found = []
-    for line in script.splitlines()[1:]:
+    for line in script.split("\n")[1:]:
         if line.startswith("#FAKE "):
             found.append(line.removeprefix("#FAKE ").strip())
         elif line.strip() and not line.startswith("#"):

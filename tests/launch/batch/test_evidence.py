@@ -128,6 +128,12 @@ def test_a_cancelled_job_without_a_record_has_no_code_of_success() -> None:
     assert (found.state, found.returncode) == (State.CANCELLED, None)
 
 
+def test_a_code_that_may_have_been_a_signal_is_told_as_both() -> None:
+    found = status(Evidence(word("FAILED"), record=ExitRecord(130, unsure=True)))
+    assert (found.returncode, found.cause) == (130, Cause.EXIT_CODE)
+    assert "exit code 130, or killed by SIGINT" in found.reason
+
+
 WORDS = [None, *(word(name) for name in [*SCHEDULER.words, "NONSENSE"])]
 RECORDS = [None, ExitRecord(0), ExitRecord(1), ExitRecord(-15, True)]
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartcore.launch.batch.ids import Ref, parse_id
+from smartcore.launch.batch.ids import Ref, parse_id, plain
 from smartcore.spec import JobId, NativeId, Tag
 
 natives = st.text(st.characters(exclude_characters="#", codec="utf-8"), max_size=20)
@@ -31,3 +33,18 @@ def test_the_schedulers_own_forms_stay_as_they_are(native: str) -> None:
     parsed = parse_id(Ref(NativeId(native), Tag("m-1"), 3, True, 1).job_id)
     assert parsed is not None
     assert parsed.native == native
+
+
+@given(st.text(st.characters(exclude_characters="+"), max_size=20))
+def test_a_plain_tag_is_one_for_each_and_harmless_everywhere(text: str) -> None:
+    found = plain(Tag(text))
+    assert found.isascii()
+    assert not set(found) - set("+") & set(" /\n'\"$%#\\")
+    assert plain(found) == found
+    assert plain(Tag(text + "x")) != found
+    data = re.sub(rb"\+([0-9A-F]{2})", lambda one: bytes([int(one[1], 16)]), found.encode())
+    assert data.decode("utf-8", "surrogateescape") == text
+
+
+def test_an_ordinary_tag_stays_as_it_is() -> None:
+    assert plain(Tag("heat_3.a-k3f9")) == "heat_3.a-k3f9"

@@ -22,6 +22,24 @@ def test_a_program_that_returns_143_was_not_killed() -> None:
     assert record.returncode == 143
 
 
+@pytest.mark.parametrize(
+    ("code", "met", "returncode", "unsure"),
+    [
+        (130, "", 130, True),
+        (130, "INT", -2, False),
+        (130, "TERM", 130, True),
+        (143, "TERM", -15, False),
+    ],
+)
+def test_where_the_shell_is_silent_a_signal_to_the_whole_job_is_believed(
+    code: int, met: str, returncode: int, unsure: bool
+) -> None:
+    text = f"version=1\njob=12\nrestarts=2\nhost=n1\ncode={code}\ndied=?\nmet={met}\n"
+    record = parse_record(text)
+    assert record is not None
+    assert (record.returncode, record.unsure) == (returncode, unsure)
+
+
 @given(st.integers(0, len(WHOLE) - len("met=TERM\n") - 1))
 def test_a_torn_record_is_none(length: int) -> None:
     assert parse_record(WHOLE[:length]) is None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartcore.launch.batch.record import ExitRecord, Records
-from smartcore.launch.batch.script import INLINE_LIMIT, Member, array_script, script
+from smartcore.launch.batch.script import INLINE_LIMIT, SECOND, Member, array_script, script
 from smartcore.spec import Command, Step, Tag
 from smartcore.testing.fakewlm.scheduler import FakeScheduler
 
@@ -110,6 +110,85 @@ def test_death_by_a_signal_is_told_from_a_code(
     text = script([], [], VARIABLES, [Member(step, tmp_path / "m-1.0")])
     assert run(tmp_path, text, shell=shell).returncode == 128 + number
     assert record_of(tmp_path).returncode == -number
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGPIPE])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_death_by_a_signal_that_shells_are_silent_about_is_a_code_with_a_doubt(
+    tmp_path: Path, shell: str, number: signal.Signals, steps: int
+) -> None:
+    """F17: also where steps run side by side."""
+    step = make_step(tmp_path, "sh", "-c", f"kill -{int(number)} $$")
+    other = make_step(tmp_path, "sh", "-c", f"exit {128 + number}", name="n")
+    members = [Member(step, tmp_path / "m-1.0"), Member(other, tmp_path / "m-1.1")][:steps]
+    run(tmp_path, script([], [], VARIABLES, members), shell=shell)
+    for index in range(steps):
+        record = record_of(tmp_path, index)
+        assert (record.returncode, record.unsure) == (128 + number, True)
+
+
+@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "busybox"])
+@pytest.mark.parametrize("code", [*range(129, 148), 162, 192, 200, 255])
+def test_a_code_that_looks_like_a_signal_is_a_code_where_the_shell_tells(
+    tmp_path: Path, shell: str, code: int
+) -> None:
+    step = make_step(tmp_path, "sh", "-c", f"exit {code}")
+    run(tmp_path, script([], [], VARIABLES, [Member(step, tmp_path / "m-1.0")]), shell=shell)
+    record = record_of(tmp_path)
+    if code in {128 + signal.SIGINT, 128 + signal.SIGPIPE}:
+        assert record.unsure
+    else:
+        assert (record.returncode, record.unsure) == (code, False)
+
+
+def test_a_program_that_returns_143_after_a_term_was_not_killed_by_it(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    program = f"trap 'exit 143' TERM; echo >{ready}; sleep 60 & wait"
+    step = make_step(tmp_path, "sh", "-c", program)
+    (tmp_path / "job.sh").write_text(script([], [], VARIABLES, [Member(step, tmp_path / "m-1.0")]))
+    with subprocess.Popen(["sh", str(tmp_path / "job.sh")], start_new_session=True) as process:
+        ready.read_text()
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+    assert record_of(tmp_path).returncode == 143
+    assert record_of(tmp_path).interrupted
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("preamble", [[], ["set -eu"], ["set -C"]])
+def test_a_second_job_of_one_launch_does_nothing(
+    tmp_path: Path, shell: str, preamble: list[str]
+) -> None:
+    """F11: whatever the scheduler made of one submit, the program runs once."""
+    step = make_step(tmp_path, "sh", "-c", "echo ran >>ran; exit 3")
+    text = script([], preamble, VARIABLES, [Member(step, tmp_path / "m-1.0")])
+    assert run(tmp_path, text, shell=shell, env={"FAKE_JOB_ID": "12[3].a"}).returncode == 3
+    second = run(tmp_path, text, shell=shell, env={"FAKE_JOB_ID": "12333a"})
+    assert second.returncode == SECOND
+    assert b"does nothing" in second.stderr
+    assert (tmp_path / "ran").read_text() == "ran\n"
+    assert record_of(tmp_path).job == "12[3].a"
+    assert run(tmp_path, text, shell=shell, env={"FAKE_JOB_ID": "12[3].a"}).returncode == 3
+    assert (tmp_path / "ran").read_text() == "ran\nran\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_signals_are_at_their_defaults(tmp_path: Path, shell: str, steps: int) -> None:
+    members = [
+        Member(
+            make_step(tmp_path, "grep", "Sig[IB]", "/proc/self/status", name=f"s{index}"),
+            tmp_path / f"m-1.{index}",
+        )
+        for index in range(steps)
+    ]
+    run(tmp_path, script([], [], VARIABLES, members), shell=shell)
+    for index in range(steps):
+        lines = (tmp_path / f"s{index}.out").read_text().splitlines()
+        # What this process ignores itself is inherited: Python ignores SIGPIPE and SIGXFSZ.
+        assert [int(line.split()[1], 16) & 0b111 for line in lines] == [0, 0]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -66,6 +66,14 @@ def test_a_case_cannot_be_replaced_from_the_side_either() -> None:
             pass
 
 
+def test_a_subclass_cannot_decide_by_itself_what_is_expected_to_fail() -> None:
+    with pytest.raises(InputError, match="replaces _expect_failure"):
+
+        class Cheat(LauncherContract):
+            def _expect_failure(self) -> None:  # type: ignore[override]
+                pass
+
+
 @pytest.mark.parametrize(
     ("failures", "words"),
     [

@@ -81,6 +81,7 @@ class Settings:
     :param accounting_lag: seconds until an ended job is in the accounting
     :param kill_wait: seconds between TERM and KILL
     :param quota: jobs that a user may have; 0 is no limit
+    :param requeue: jobs that lost their nodes are begun again, if they may be
     :param queues: names of queues
     :param ban_after: requests in a minute that make the manager refuse all; 0 is no limit
     :param ban_for: seconds that this lasts
@@ -96,6 +97,7 @@ class Settings:
     accounting_lag: float = 0.0
     kill_wait: float = 1.0
     quota: int = 0
+    requeue: bool = True
     queues: Sequence[str] = ("main",)
     ban_after: int = 0
     ban_for: float = 60.0
@@ -274,7 +276,8 @@ class Wlm:
         """
         self._using -= 1
         job.code, job.signal = (0, -code) if code < 0 else (code, 0)
-        if job.verdict in {PREEMPTED, NODE} and job.request.requeue:
+        again = self.settings.requeue and job.request.requeue
+        if job.verdict in {PREEMPTED, NODE} and again:
             job.state, job.reason, job.submitted = PENDING, "Requeued", self.now
             job.restarts += 1
             self._pending.append(job)

@@ -31,6 +31,17 @@ class EndsCases(LauncherCases):
         assert self.is_end(status, code), f"{code} was told as {status.returncode}"
         assert status.cause is not None
 
+    @case("F19", "F20")
+    def test_no_exit_code_from_1_to_255_is_lost_among_the_others(self, bench: Bench) -> None:
+        codes = range(1, 256)
+        ends = bench.run(*(bench.sh(f"exit {code}") for code in codes))
+        wrong = [
+            (code, status.state, status.returncode)
+            for code, status in zip(codes, ends, strict=True)
+            if status.state is not State.FAILED or not self.is_end(status, code)
+        ]
+        assert not wrong
+
     @case("F17", "F20")
     @pytest.mark.parametrize("number", SIGNALS)
     def test_death_by_a_signal_is_a_failure_and_the_signal_told(

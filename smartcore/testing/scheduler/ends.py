@@ -99,6 +99,22 @@ class JobEndsCases(SchedulerCases):
         (shown,) = fake.jobs.values()
         assert shown["restarts"] == 1
 
+    @case("F18", "F20")
+    @pytest.mark.parametrize(
+        ("verdict", "cause"),
+        [("preempt", Cause.PREEMPTED), ("node", Cause.NODE_FAILURE)],
+        ids=["preempted", "node failure"],
+    )
+    def test_a_job_that_lost_its_node_and_is_not_begun_again_has_failed_for_that(
+        self, bench: Bench, fake: FakeCluster, verdict: str, cause: Cause
+    ) -> None:
+        fake.set(requeue=False)
+        fake.script({"on": "job", "do": verdict, "seconds": 0.3})
+        step = bench.holding()
+        (status,) = bench.run(step)
+        assert (status.state, status.cause) == (State.FAILED, cause)
+        bench.wait_until_gone(step)
+
     @case("F18")
     def test_a_job_that_waits_to_be_begun_again_has_not_failed(
         self, bench: Bench, fake: FakeCluster

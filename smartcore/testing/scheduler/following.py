@@ -156,6 +156,27 @@ class FollowingCases(SchedulerCases):
         bench.release(step)
         assert bench.ends([job])[0].returncode == 3
 
+    @case("F21", "F03", "F05")
+    def test_records_and_output_that_come_after_a_job_has_left_the_queue_are_waited_for(
+        self, bench: Bench, fake: FakeCluster
+    ) -> None:
+        step = bench.waiting("print('late'); sys.exit(3)")
+        fake.set(accounting="off")
+        fake.script({"on": "job", "do": "vanish", "seconds": 0.1})
+        (job,) = bench.start_up(step)
+        wait_for_state(bench, job, State.RUNNING)
+        before = fake.calls.get("query", 0)
+
+        def asked_again() -> bool:
+            answer = answer_of(bench, job)
+            assert not (isinstance(answer, Status) and answer.is_terminal), answer
+            return fake.calls.get("query", 0) >= before + 30
+
+        bench.wait_until(asked_again, "thirty queries, of which the last know nothing of the job")
+        bench.release(step)
+        assert bench.ends([job])[0].returncode == 3
+        assert step.stdout.read_text() == "late\n"
+
     @case("F08")
     def test_jobs_that_have_ended_are_not_asked_about(
         self, bench: Bench, fake: FakeCluster

@@ -144,7 +144,12 @@ class Link:
         self.broken = False
         self._closed = False
         self._stream = connection.makefile("rb")
-        self.pid, born = self._greet()
+        try:
+            self.pid, born = self._greet()
+        except LauncherError:
+            self._stream.close()
+            connection.close()
+            raise
         self.identity = spawn.identity(self.pid, born)
         self._thread = threading.Thread(target=self._listen, name="smartcore-keeper", daemon=True)
         self._thread.start()
@@ -158,8 +163,6 @@ class Link:
         except OSError:
             line = b""
         if not line:
-            self._stream.close()
-            self._socket.close()
             raise BrokenLinkError("the keeper does not answer", sent=False)
         hello = json.loads(line)
         if hello["version"] != VERSION:

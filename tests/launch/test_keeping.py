@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,17 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from smartcore.launch import proc, spawn
+from smartcore.error import LauncherError
+from smartcore.launch import link, proc, spawn
 from smartcore.launch.keeping import KeeperProcesses
-from smartcore.spec import ABSENT, Cause, Command, JobId, Processes, State, Status, Step, Tag
+from smartcore.spec import ABSENT, Cause, Command, JobId, State, Status, Step, Tag
 
 Events = queue.SimpleQueue[tuple[JobId, Status]]
 MakeStep = Callable[..., Step]
 
 
 @pytest.fixture
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes, Events]]:
-    place = tmp_path_factory.mktemp("exp")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exp")
+
+
+@pytest.fixture
+def processes(place: Path) -> Iterator[tuple[KeeperProcesses, Events]]:
     service = KeeperProcesses(place, place, timedelta(seconds=0.3))
     events: Events = queue.SimpleQueue()
     service.watch(lambda job, status: events.put((job, status)))
@@ -41,7 +48,7 @@ def step(tmp_path: Path) -> MakeStep:
     return make
 
 
-def run(processes: tuple[Processes, Events], step: Step) -> Status:
+def run(processes: tuple[KeeperProcesses, Events], step: Step) -> Status:
     service, events = processes
     (started,) = service.start([step])
     assert started.id is not None, started.error
@@ -51,7 +58,7 @@ def run(processes: tuple[Processes, Events], step: Step) -> Status:
 
 
 def test_a_child_has_its_own_session_directory_and_no_input_or_descriptors(
-    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     code = (
         "import os, sys; fds = [int(f) for f in os.listdir('/proc/self/fd')];"
@@ -67,7 +74,7 @@ def test_a_child_has_its_own_session_directory_and_no_input_or_descriptors(
     assert (tmp_path / "m.out").read_text().split() == ["True", str(tmp_path), "''", "0"]
 
 
-def test_an_unknown_id_is_absent_and_not_done(processes: tuple[Processes, Events]) -> None:
+def test_an_unknown_id_is_absent_and_not_done(processes: tuple[KeeperProcesses, Events]) -> None:
     service, _ = processes
     own = JobId(f"{os.getpid()}.1")  # the pid lives, but was born at another time
     ids = [JobId("nonsense"), JobId("999999999.5"), own]
@@ -76,7 +83,7 @@ def test_an_unknown_id_is_absent_and_not_done(processes: tuple[Processes, Events
 
 
 def test_stop_is_polite_first(
-    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     code = (
         "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3));"
@@ -92,7 +99,7 @@ def test_stop_is_polite_first(
 
 
 def test_stop_insists_and_takes_the_whole_session_along(
-    processes: tuple[Processes, Events], step: MakeStep, tmp_path: Path
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, tmp_path: Path
 ) -> None:
     # The grandchild ignores TERM and has a process group of its own, as the ranks of an MPI have.
     code = (
@@ -114,7 +121,7 @@ def test_stop_insists_and_takes_the_whole_session_along(
 
 
 def test_a_process_that_no_keeper_has_is_followed_and_stopped(
-    processes: tuple[Processes, Events],
+    processes: tuple[KeeperProcesses, Events],
 ) -> None:
     service, events = processes
     argv = ["sleep", "1000"]
@@ -138,7 +145,7 @@ def test_a_process_that_no_keeper_has_is_followed_and_stopped(
 
 
 def test_nothing_is_left_open_after_many_ends(
-    processes: tuple[Processes, Events], step: MakeStep
+    processes: tuple[KeeperProcesses, Events], step: MakeStep
 ) -> None:
     service, events = processes
     run(processes, step("true"))
@@ -149,9 +156,81 @@ def test_nothing_is_left_open_after_many_ends(
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_the_keeper_spawns_waits_without_asking_and_is_small(
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, place: Path
+) -> None:
+    service, _ = processes
+    (started,) = service.start([step("sleep", "1000")])
+    assert started.id is not None
+    child = Path("/proc", started.id.partition(".")[0])
+    keeper = Path("/proc", str(keeper_of(place)))
+    assert (child / "stat").read_text().rpartition(")")[2].split()[1] == keeper.name
+    # Number of the call, then its arguments: the fourth of epoll_wait(2) is the timeout; see
+    # proc(5). A minus one has no end, however often we look.
+    found = wait_for_call(keeper / "syscall")
+    service.stop([started.id])
+    assert int(found[4], 16) & 0xFFFFFFFF == 0xFFFFFFFF
+    lines = dict(line.split(":", 1) for line in (keeper / "status").read_text().splitlines())
+    assert int(lines["VmRSS"].split()[0]) < 20_000  # kB
+    assert int(lines["Threads"]) == 1
+
+
+def wait_for_call(path: Path, seconds: float = 20) -> list[str]:
+    # It runs for a moment after it has answered.
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            words = path.read_text().split()
+        except OSError:
+            pytest.skip("the kernel does not tell in which call a process is")
+        if len(words) > 5:
+            return words
+        assert time.monotonic() < deadline, f"it never waits: {words}"
+
+
+# Stands where a keeper would be, and fails if it is told anything.
+IMPOSTOR = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as listening:
+    listening.bind(sys.argv[1])
+    listening.listen()
+    print("up", flush=True)
+    connection, _ = listening.accept()
+    with connection:
+        sys.exit(len(connection.recv(1 << 20)))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_keeper_of_somebody_else_is_told_nothing(
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, place: Path
+) -> None:
+    service, _ = processes
+    with tempfile.TemporaryDirectory(prefix="k") as open_to_all:
+        Path(open_to_all).chmod(0o777)
+        address = f"{open_to_all}/socket"
+        argv = ["/usr/bin/env", "python3", "-c", IMPOSTOR, address]
+        with subprocess.Popen(argv, user=65534, stdout=subprocess.PIPE) as impostor:
+            assert impostor.stdout is not None
+            impostor.stdout.readline()
+            facts = {"pid": impostor.pid, "born": proc.birth(impostor.pid)}
+            info = link.Place(place, place).info
+            info.parent.mkdir(parents=True)
+            info.write_text(json.dumps({**facts, "socket": address, "version": 1}))
+            with pytest.raises(LauncherError, match="belongs to another user"):
+                service.start([step("true")])
+            assert impostor.wait(20) == 0  # it was told nothing
+
+
 def wait_for(path: Path, seconds: float = 20) -> None:
     # Only for what a child writes by itself: nobody can tell us but the file.
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.005)
+
+
+def keeper_of(place: Path) -> int:
+    facts = link.read_facts(link.Place(place, place))
+    assert facts is not None
+    return facts.pid

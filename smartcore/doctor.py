@@ -17,6 +17,7 @@ from smartcore import config
 from smartcore.detection import choose
 from smartcore.error import ConfigError, DatabaseError, SmartcoreError, UnsupportedError
 from smartcore.launch.process import require_pidfd
+from smartcore.launch.survival import look
 from smartcore.loader import ALL_PLUGINS, Plugin, core_version
 from smartcore.registry import Registry
 from smartcore.spec import CheckResult, Server, Verdict
@@ -60,6 +61,7 @@ def examine(registry: Registry, environment: Environment) -> list[CheckResult]:
         _limit("open files", resource.RLIMIT_NOFILE, LEAST_OPEN_FILES, "ulimit -n"),
         _limit("processes", resource.RLIMIT_NPROC, LEAST_PROCESSES, "ulimit -u"),
         _pidfd(),
+        _survival(),
         _working_directory(),
         *_runtime_directory(settings),
         *_plugins_checks(registry, environment),
@@ -217,6 +219,17 @@ def _pidfd() -> CheckResult:
     except UnsupportedError as error:
         return _failure("kernel", str(error), "launch from a host with Linux 5.3 or newer")
     return _ok("kernel", f"{platform.system()} {platform.release()} has pidfd_open")
+
+
+def _survival() -> CheckResult:
+    name, found = "left running", look()
+    if found.survives or found.job:
+        return _ok(name, found.why)
+    advice = (
+        "what must outlive the login: loginctl enable-linger, or start the driver by"
+        " systemd-run --user --scope, or as a job"
+    )
+    return _warning(name, found.why, advice)
 
 
 def _working_directory() -> CheckResult:

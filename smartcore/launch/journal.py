@@ -2,7 +2,8 @@
 
 ``<experiment>/.smartcore/journal/<host>-<pid>.jsonl``: one file for each writing process, which
 holds a lock on it (flock(2)) as long as it lives; readers merge them. A line is one JSON object
-with the version of the format (``v``), the time in seconds (``at``), and ``what`` happened::
+with the version of the format (``v``), the time in seconds (``at``), the number of the driver
+(``turn``: each counts one more than all before it, since clocks jump), and ``what`` happened::
 
     open      experiment, launcher, host, pid, born (start time: ticks after boot)
     launch    runs: [{tag, name, kind, run_id, cwd, out, err}]     before it is done
@@ -10,22 +11,26 @@ with the version of the format (``v``), the time in seconds (``at``), and ``what
     ended     tag, status
     database  identifier, checkpoint
 
-Lines are only appended, whole, in one write each. Neither arguments nor variables are in it, so
+Lines are only appended, whole, in one write each; one that a full disk has torn is written again on
+a line of its own. Neither arguments nor variables are in it, so
 nothing secret is.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import mmap
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from smartcore.error import ConfigError, InputError, PathNotFoundError
+from smartcore.error import ConfigError, InputError, LauncherError, PathNotFoundError
 from smartcore.launch import proc
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
@@ -34,6 +39,7 @@ from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, T
 log = get_logger(__name__)
 
 VERSION = 1
+_TURN = re.compile(rb'"turn": (\d+),')
 DIRECTORY = Path(".smartcore", "journal")
 
 
@@ -52,6 +58,7 @@ class Journal:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             _refuse_second_driver(experiment, path)
+            self._turn = 1 + _last_turn(directory)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._file = os.open(path, flags, 0o600)
         except OSError as error:
@@ -60,6 +67,11 @@ class Journal:
                 " directory writable"
             ) from error
         _lock(self._file)
+        self._path = path
+        self._unsaved: list[str] = []
+        # The number of an earlier driver may have come again, and its last line be torn.
+        self._torn = os.fstat(self._file).st_size > 0
+        self._failing = False
 
     def opened(self, name: str, launcher: str) -> None:
         """Write who drives which experiment."""
@@ -68,8 +80,22 @@ class Journal:
         self._write("open", experiment=name, launcher=launcher, host=host, pid=pid, born=born)
 
     def launch(self, runs: Sequence[Run]) -> None:
-        """Write what is about to be launched."""
-        self._write("launch", runs=[_described(run) for run in runs])
+        """Write what is about to be launched.
+
+        :raises LauncherError: it cannot be written, so nobody could find it again; do not launch it
+        """
+        if os.fstat(self._file).st_nlink == 0:
+            raise LauncherError(
+                f"nothing was launched: the journal {self._path} was removed while it was in use;"
+                " start an experiment in another directory"
+            )
+        self._unsaved.append(self._line("launch", runs=[_described(run) for run in runs]))
+        if problem := self._save():
+            self._unsaved.pop()
+            raise LauncherError(
+                f"nothing was launched: cannot write the journal {self._path}: {problem}; make room"
+                " and start again"
+            )
 
     def started(self, runs: Sequence[Run]) -> None:
         """Write the ids of what was started."""
@@ -86,15 +112,38 @@ class Journal:
         self._write("database", identifier=identifier, checkpoint=checkpoint)
 
     def _write(self, what: str, **fields: object) -> None:
-        line = json.dumps({"v": VERSION, "at": round(self._clock(), 6), "what": what, **fields})
+        self._unsaved.append(self._line(what, **fields))
+        problem = self._save()
+        # A full disk must not take down what runs, nor fill the log.
+        if problem and not self._failing:
+            log.error("cannot write the journal %s: %s; trying again later", self._path, problem)
+        self._failing = bool(problem)
+
+    def _line(self, what: str, **fields: object) -> str:
+        at = round(self._clock(), 6)
+        return json.dumps({"v": VERSION, "at": at, "turn": self._turn, "what": what, **fields})
+
+    def _save(self) -> str:
+        text = "".join(f"{line}\n" for line in self._unsaved)
+        data = (f"\n{text}" if self._torn else text).encode()
         try:
-            os.write(self._file, f"{line}\n".encode())
+            self._torn = os.write(self._file, data) < len(data)
         except OSError as error:
-            # A full disk must not take down what runs; a later attach may know less.
-            log.error("cannot write the journal: %s", error.strerror)
+            return error.strerror or str(error)
+        if self._torn:
+            return os.strerror(errno.ENOSPC)
+        self._unsaved.clear()
+        return ""
 
     def close(self) -> None:
         """Let another process drive."""
+        if self._unsaved and (problem := self._save()):
+            log.error(
+                "%s lacks the last %d lines: %s; exit records may tell what they would have told",
+                self._path,
+                len(self._unsaved),
+                problem,
+            )
         os.close(self._file)
 
 
@@ -117,12 +166,14 @@ class Driver:
 
     :param living: it holds the lock on it
     :param born: its start time in clock ticks after boot, 0 if it did not say
+    :param opened: when it took the experiment up
     """
 
     host: str
     pid: int
     living: bool
-    born: int = 0
+    born: int
+    opened: datetime
 
 
 @dataclass
@@ -133,7 +184,7 @@ class Story:
     :param launcher: the launcher of its newest driver
     :param runs: every launch, in order
     :param databases: checkpoint of each database that was started, by identifier
-    :param drivers: who wrote
+    :param drivers: who wrote, in the order in which they began to
     :param hosts: from where each run was launched
     """
 
@@ -148,33 +199,75 @@ class Story:
 def read(experiment: Path) -> Story:
     """Merge the journals of an experiment.
 
-    :raises PathNotFoundError: there is none
+    :raises PathNotFoundError: there is none, or nothing is in it
     :raises ConfigError: one was written by a newer smartcore, or cannot be read
     """
     files = sorted((experiment / DIRECTORY).glob("*.jsonl"))
-    if not files:
+    turns = sorted(
+        (turn for file in files for turn in _turns(file)), key=lambda turn: (turn.number, turn.at)
+    )
+    if not turns:
         raise PathNotFoundError(
             f"{experiment} has no journal; give the directory of an experiment that was started"
         )
     story = Story()
-    lines = []
-    for file in files:
-        own = list(_lines(file))
-        lines += own
+    drivers: dict[Path, Driver] = {}
+    runs: dict[str, Run] = {}
+    for turn in turns:
+        drivers.pop(turn.file, None)  # the number of an earlier process that came again
+        drivers[turn.file] = _driver(turn.opening, _is_locked(turn.file))
+        story.hosts |= dict.fromkeys(_launched(turn.lines), str(turn.opening["host"]))
+        for line in turn.lines:
+            _apply(line, story, runs)
+    story.runs = list(runs.values())
+    story.drivers = list(drivers.values())
+    return story
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The lines of one driver, in the order in which it wrote them."""
+
+    number: int
+    at: float
+    file: Path
+    opening: Mapping[str, object]
+    lines: Sequence[Mapping[str, object]]
+
+
+def _turns(file: Path) -> Iterator[_Turn]:
+    lines: dict[int, list[Mapping[str, object]]] = {}
+    for line in _lines(file):
+        lines.setdefault(int(str(line.get("turn", 0))), []).append(line)
+    for number, own in lines.items():
         opening = next((line for line in own if line.get("what") == "open"), None)
         if opening is not None:
-            story.drivers.append(_driver(opening, _is_locked(file)))
-            story.hosts |= dict.fromkeys(_launched(own), str(opening["host"]))
-    runs: dict[str, Run] = {}
-    for line in sorted(lines, key=lambda line: float(str(line["at"]))):
-        _apply(line, story, runs)
-    story.runs = list(runs.values())
-    return story
+            yield _Turn(number, float(str(opening["at"])), file, opening, own)
+
+
+def _last_turn(directory: Path) -> int:
+    # All journals are looked through for it, backwards, which takes no time worth mentioning.
+    return max((_last_turn_of(file) for file in directory.glob("*.jsonl")), default=0)
+
+
+def _last_turn_of(file: Path) -> int:
+    with file.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if not size:
+            return 0
+        with mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ) as text:
+            end = size
+            while (start := text.rfind(b'"turn": ', 0, end)) >= 0:
+                if match := _TURN.match(text, start):
+                    return int(match[1])
+                end = start
+    return 0
 
 
 def _driver(opening: Mapping[str, object], living: bool) -> Driver:
     pid, born = int(str(opening["pid"])), int(str(opening.get("born") or 0))
-    return Driver(str(opening["host"]), pid, living, born)
+    opened = _time(float(str(opening["at"])))
+    return Driver(str(opening["host"]), pid, living, born, opened)
 
 
 def _launched(lines: Sequence[Mapping[str, object]]) -> Iterator[Tag]:
@@ -195,6 +288,8 @@ def _lines(file: Path) -> Iterator[Mapping[str, object]]:
             # The last line of a file may be torn: the machine lost power, or the disk was full.
             log.debug("%s, line %d is torn", file, number)
             continue
+        if not isinstance(content, dict):
+            continue
         if content.get("v", 0) > VERSION:
             raise ConfigError(
                 f"{file} was written by a newer smartcore (format {content['v']}, this one reads"
@@ -212,7 +307,7 @@ def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> No
             runs[str(item["tag"])] = _run(item, at)
     elif what == "started":
         for tag, job in _mapping(line["jobs"]).items():
-            if tag in runs:
+            if tag in runs and runs[tag].active:
                 runs[tag].job = JobId(str(job))
                 runs[tag].status = Status(State.RUNNING, seen=_time(at))
     elif what == "ended":

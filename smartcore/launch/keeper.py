@@ -286,7 +286,8 @@ class Keeper:
                 for message in client.receive():
                     self._obey(client, message)
             except (ValueError, KeyError, TypeError) as error:
-                print(f"dropped a client: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
+                with contextlib.suppress(OSError):  # the disk is full
+                    print(f"dropped a client: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
                 client.gone = True
         self._settle(client)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from smartcore.error import LauncherError
 from smartcore.launch import link, spawn
-from smartcore.launch.ledger_reader import read_begun, read_records
+from smartcore.launch.ledger_reader import read_begun, read_notes, read_records
 from smartcore.launch.process import require_pidfd, survival, verdict, write_files
+from smartcore.launch.search import find_started, find_tagged
 from smartcore.launch.unkept import UnkeptProcesses
 from smartcore.log import get_logger
 from smartcore.spec import (
@@ -29,6 +30,7 @@ from smartcore.spec import (
     State,
     Status,
     Step,
+    Tag,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ log = get_logger(__name__)
 ANSWER = timedelta(seconds=60)
 # How many keepers may be killed during one start.
 ATTEMPTS = 3
+# What a note of a start has when it is no longer in doubt.
+_ANSWERS = {"id", "error"}
 
 
 class KeeperProcesses:
@@ -70,6 +74,7 @@ class KeeperProcesses:
         self._kept: set[JobId] = set()
         self._ended: dict[JobId, Status] = {}
         self._stopping: set[JobId] = set()
+        self._insists = False
         # Those that have no living keeper, and the number of the one that they had.
         self._unkept: dict[JobId, int | None] = {}
         self._follower: UnkeptProcesses | None = None
@@ -134,10 +139,15 @@ class KeeperProcesses:
         return dict.fromkeys(range(len(steps)), doubt) | dict(enumerate(found))
 
     def _begun(self, killed: int, key: str) -> dict[int, Started]:
+        notes = read_begun(self._place.begun(killed), key)
+        doubtful = {Tag(note["tag"]) for note in notes.values() if not note.keys() & _ANSWERS}
+        living = find_tagged(doubtful)
         found = {}
-        for index, note in read_begun(self._place.begun(killed), key).items():
-            doubt = f"the keeper {killed} was killed while it started this, which may be running"
-            found[index] = _started({"error": doubt} | note)
+        for index, note in notes.items():
+            tag = Tag(note["tag"])
+            # Of one that has no id and is not there nobody knows whether it began: it is lost.
+            job = living.get(tag, JobId(f"unknown-{tag}"))
+            found[index] = _started({"id": job} | note) if tag in doubtful else _started(note)
         self._take_over([answer.id for answer in found.values() if answer.id], killed)
         return found
 
@@ -168,6 +178,23 @@ class KeeperProcesses:
             return running, {}
         records = read_records(self._place.records, self._host)
         return running, records | {JobId(record["id"]): record for record in reply["ended"]}
+
+    def find(self, tags: Collection[Tag]) -> Mapping[Tag, JobId]:
+        """Ids of what was started under these tags by a driver that did not hear of them, being
+        killed; what is not found was never started.
+        """
+        found: dict[Tag, JobId] = {}
+        linked = self._living() if tags else None
+        if linked is not None:
+            try:
+                # Its answer comes after it has given up what the killed driver had asked for.
+                (reply,) = linked.request({"do": "find", "tags": [*tags]}, ANSWER)
+                found = {Tag(tag): JobId(job) for tag, job in reply["found"].items()}
+            except link.BrokenLinkError as error:
+                if error.late:
+                    raise
+        left = set(tags) - found.keys()
+        return found | find_started(self._place, left) if left else found
 
     def _judge(
         self, job: JobId, running: Collection[JobId], records: Mapping[JobId, Message]
@@ -200,18 +227,26 @@ class KeeperProcesses:
             self._kept |= new
         running, records = self._ask([*new])
         answers = dict(self.status([job for job in ids if job not in new]))
+        unkept = new - running
+        keepers = self._keepers_of(unkept - records.keys()) if killed is None else {}
         for job in new:
             answers[job] = self._judge(job, running, records)
-            if job not in running:
+            if job in unkept:
+                keeper = keepers.get(job, killed)
                 with self._lock:
                     self._kept.discard(job)
                 if _is_running(answers[job]):
-                    answers[job] = self._follow(job, killed)
+                    answers[job] = self._follow(job, keeper)
+                if isinstance(answers[job], Absent) and job in keepers:
+                    answers[job] = self._unseen(job, keeper)
         return answers
 
+    def _keepers_of(self, ids: Collection[JobId]) -> dict[JobId, int]:
+        # The keepers that were killed before these ended: others leave no notes.
+        notes = read_notes(self._place.info.parent, self._host) if ids else ()
+        return {JobId(note["id"]): keeper for keeper, note in notes if note.get("id") in ids}
+
     def _follow(self, job: JobId, killed: int | None) -> Answer:
-        if killed is None and (facts := link.read_facts(self._place)) is not None:
-            killed = facts.pid
         with self._lock:
             if job in self._ended:
                 return self._ended[job]
@@ -253,8 +288,31 @@ class KeeperProcesses:
         if left:
             self._unkept_processes().stop(left)
 
-    def _stop_kept(self, found: link.Link, ids: Collection[JobId]) -> None:
-        grace = self.grace.total_seconds()
+    def insist(self, ids: Collection[JobId]) -> None:
+        """KILL at once, also in the stops that follow, until :meth:`relent`; from any thread, also
+        beside a stop that waits.
+        """
+        self._insists = True
+        with self._lock:
+            left = {job for job in ids if job not in self._ended}
+            self._stopping |= left
+        found = self._living() if left else None
+        if found is None:
+            return
+        try:
+            self._stop_kept(found, left, grace=0.0)
+        except LauncherError as error:
+            log.warning("%s", error)
+
+    def relent(self) -> None:
+        """Give what is stopped from now on its grace period again."""
+        self._insists = False
+
+    def _stop_kept(
+        self, found: link.Link, ids: Collection[JobId], grace: float | None = None
+    ) -> None:
+        if grace is None:
+            grace = 0.0 if self._insists else self.grace.total_seconds()
         timeout = ANSWER + timedelta(seconds=grace + spawn.KILL_DEADLINE)
         request = {"do": "stop", "ids": [*ids], "grace": grace}
         for reply in found.request(request, timeout):
@@ -352,9 +410,10 @@ class KeeperProcesses:
         with self._lock:
             stopped = job in self._stopping
         status = verdict(None, stopped, self._host)
-        if stopped or killed is None:
+        if stopped:
             return status
-        reason = f"the keeper {killed} was killed before it, and its exit code is lost"
+        keeper = "its keeper" if killed is None else f"the keeper {killed}"
+        reason = f"{keeper} was killed before it, and its exit code is lost"
         return replace(status, reason=reason)
 
     def _tell(self, job: JobId, status: Status) -> None:

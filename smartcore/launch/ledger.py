@@ -42,7 +42,8 @@ class RecordFile:
             self._torn = os.write(self._fd, data) < len(data)
             os.fdatasync(self._fd)
         except OSError as error:
-            print(f"records are not written: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+            with contextlib.suppress(OSError):  # nor is this
+                print(f"records are not written: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
             return
         if not self._torn:
             self.unsaved = []

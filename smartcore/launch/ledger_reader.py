@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +49,28 @@ def read_begun(path: Path, key: str) -> dict[int, Message]:
 
     :param key: names the request
     """
+    return {note["index"]: note for note in _parse_notes(path) if note["key"] == key}
+
+
+def read_notes(directory: Path, host: str) -> Iterator[tuple[int, Message]]:
+    """What keepers on ``host`` noted of what they were starting, with the keeper's number.
+
+    Those that ended by themselves have left none.
+    """
+    for path in directory.glob("*.begun"):
+        number = path.stem.removeprefix(f"{host}-")
+        if number.isdigit():
+            for note in _parse_notes(path):
+                yield int(number), note
+
+
+def _parse_notes(path: Path) -> Iterator[Message]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
-        return {}
-    found = {}
+        return
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError):
             note = json.loads(line)
-            if note["key"] == key:
-                found[int(note["index"])] = note
-    return found
+            if isinstance(note, dict) and note.keys() >= {"key", "index", "tag"}:
+                yield note

@@ -35,7 +35,7 @@ def is_up(settings: Settings) -> bool:
     return all(
         daemons.running(settings, name) and daemons.ready(settings, name)
         for name in daemons.names(settings)
-    )
+    ) and all(daemons.usable(settings, node) for node in NODES)
 
 
 def up(settings: Settings) -> None:
@@ -63,7 +63,7 @@ def up(settings: Settings) -> None:
         _start_accounting(settings, phases)
     daemons.start(settings, "slurmctld")
     phases.done("slurmctld")
-    daemons.start(settings, *NODES)
+    daemons.bring_back(settings, *NODES)
     phases.done(f"{len(NODES)} nodes")
     _try_out(settings)
     phases.done("a first step")

@@ -14,6 +14,7 @@ from cluster import bringup, checks, control, host, takedown
 from cluster.error import ClusterError
 from cluster.settings import (
     ACCOUNTING_PORT,
+    LOCK,
     PLAIN_PORT,
     Settings,
     check_directory,
@@ -141,6 +142,6 @@ def _up_one(args: argparse.Namespace) -> Settings:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One program at a time for a cluster; the daemons do not inherit the lock."""
-    with (directory / ".lock").open("w") as stream:
+    with (directory / LOCK).open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -28,7 +28,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 # refuse at submit what can never run
 EnforcePartLimits=ALL
-ReturnToService=2
+# a node set down by hand stays down
+ReturnToService=1
 # seconds from SIGTERM to SIGKILL; until a silent node is down; that an ended job stays known
 KillWait=2
 SlurmdTimeout=30

@@ -6,12 +6,10 @@ import argparse
 import os
 import signal
 import sys
-from functools import partial
 
 from cluster import daemons
 from cluster.command import must, run
 from cluster.error import ClusterError
-from cluster.process import wait_until
 from cluster.settings import NODES, Settings
 
 DAEMONS = "munged, mariadbd, slurmdbd, slurmctld, or a node for its slurmd"
@@ -22,7 +20,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("stop", "end daemons by SIGTERM, return when they are gone"),
         ("kill", "the same by SIGKILL"),
-        ("start", "start daemons, return when they are ready"),
+        ("start", "start daemons, return when they answer"),
         ("restart", "stop and start"),
         ("pause", "stop daemons by SIGSTOP: they hang"),
         ("resume", "let paused daemons go on"),
@@ -31,7 +29,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         command.add_argument("names", nargs="+", metavar="DAEMON", help=DAEMONS)
     for name, what in (
         ("node-down", "set nodes down; their jobs fail for it"),
-        ("node-up", "bring nodes back, return when they are idle"),
+        ("node-up", "bring nodes back, return when jobs can run there"),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("names", nargs="+", metavar="NODE", choices=NODES)
@@ -54,7 +52,7 @@ def perform(settings: Settings, args: argparse.Namespace) -> int:
             nodes = f"NodeName={','.join(args.names)}"
             must(settings, "scontrol", "update", nodes, "State=DOWN", "Reason=ci/slurm/ctl")
         case "node-up":
-            _node_up(settings, args.names)
+            daemons.bring_back(settings, *args.names)
         case _:
             _signal(settings, args.command, _known(settings, args.names))
     return 0
@@ -94,15 +92,6 @@ def _living(settings: Settings, name: str) -> int:
     if process is None:
         raise ClusterError(f"{name} does not run; ci/slurm/ctl start {name}")
     return process.pid
-
-
-def _node_up(settings: Settings, nodes: list[str]) -> None:
-    daemons.start(settings, *nodes)
-    must(settings, "scontrol", "update", f"NodeName={','.join(nodes)}", "State=RESUME")
-    for node in nodes:
-        process = daemons.running(settings, node)
-        if process:
-            wait_until(node, partial(daemons.usable, settings, node), 60, process)
 
 
 def _status(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster import process
-from cluster.command import run
+from cluster.command import must, run
 from cluster.error import ClusterError
 from cluster.process import Process
 from cluster.settings import NODES, Settings
@@ -105,13 +105,32 @@ def ready(settings: Settings, name: str) -> bool:
         )
     if name == "slurmctld":
         return _listens(settings.port) and "is UP" in run(settings, "scontrol", "ping").stdout
-    return usable(settings, name)
+    return _listens(settings.node_ports[name])
 
 
 def usable(settings: Settings, node: str) -> bool:
-    """Whether slurmctld would run something there; "idle*" is a node that does not respond."""
+    """Whether slurmctld would run something there."""
+    return _state(settings, node) in READY
+
+
+def bring_back(settings: Settings, *nodes: str) -> None:
+    """Let slurmctld use these nodes, whatever they are down for; return when it does."""
+    start(settings, *nodes)
+    # else a slurmctld that was started anew asks the nodes for their state after 5 s only
+    must(settings, "scontrol", "reconfigure")
+    for node in nodes:
+        if _state(settings, node).startswith(("down", "drain")):
+            # refused where the node has just come back by itself
+            run(settings, "scontrol", "update", f"NodeName={node}", "State=RESUME")
+        launched = running(settings, node)
+        if launched:
+            process.wait_until(node, partial(usable, settings, node), PATIENCE, launched)
+
+
+def _state(settings: Settings, node: str) -> str:
+    """In words: "idle", "down"...; a star behind it marks a node that does not respond."""
     asked = ("sinfo", "-h", "-n", node, "-p", "debug", "-o", "%T")
-    return run(settings, *asked, seconds=20).stdout.strip() in READY
+    return run(settings, *asked, seconds=20).stdout.strip()
 
 
 def end(settings: Settings, chosen: Sequence[str], number: signal.Signals) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster import packages
 from cluster.error import ClusterError
 from cluster.process import read_stat
-from cluster.settings import Settings, is_ours
+from cluster.settings import NODES, Settings, is_ours
 
 FOREIGN_CONFS = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm-llnl/slurm.conf"))
 DAEMONS = ("slurmctld", "slurmd", "slurmdbd")
@@ -53,7 +53,7 @@ def _foreign_daemons() -> list[tuple[int, str]]:
     return [
         (pid, name)
         for pid, name in _processes()
-        if name in DAEMONS and not is_ours(Path(variable(pid, "SLURM_CONF") or "/"))
+        if name in DAEMONS and not is_ours(Path(_environment(pid).get("SLURM_CONF", "/")))
     ]
 
 
@@ -69,29 +69,33 @@ def _processes() -> list[tuple[int, str]]:
     return found
 
 
-def variable(pid: int, name: str) -> str | None:
-    """A variable of the environment that a process was started with."""
+def _environment(pid: int) -> dict[str, str]:
+    """What a process was started with; nothing if it has ended."""
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
     except OSError:
-        return None
-    pairs = dict(pair.partition("=")[::2] for pair in environment.split("\0"))
-    return pairs.get(name)
+        return {}
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split("\0"))}
 
 
 def step_processes(settings: Settings) -> tuple[int, ...]:
-    """The slurmstepds of this cluster and all that descends from them."""
-    parents: dict[int, list[int]] = {}
+    """What still runs on the nodes: slurmstepds, their descendants, and what left those.
+
+    Not among them are srun, salloc and all that was started outside the nodes.
+    """
+    children: dict[int, list[int]] = {}
     found = []
     for pid, name in _processes():
         stat = read_stat(pid)
         if stat:
-            parents.setdefault(stat.parent, []).append(pid)
-        if name == "slurmstepd" and variable(pid, "SLURM_CONF") == str(settings.conf):
+            children.setdefault(stat.parent, []).append(pid)
+        env = _environment(pid)
+        on_node = name == "slurmstepd" or env.get("SLURMD_NODENAME") in NODES
+        if on_node and env.get("SLURM_CONF") == str(settings.conf):
             found.append(pid)
     for pid in found:  # grows
-        found.extend(child for child in parents.get(pid, ()) if child not in found)
-    return tuple(found)
+        found.extend(child for child in children.get(pid, ()) if child not in found)
+    return tuple(pid for pid in found if pid != os.getpid())
 
 
 def has_cgroup_v1() -> bool:

@@ -20,6 +20,7 @@ MEMORY = 4000  # MiB of each node; claimed
 GPUS = 4  # of each node; files stand for the devices
 ACCOUNTING_PORT = 27600
 PLAIN_PORT = 27650
+LOCK = ".lock"
 LONGEST_DIRECTORY = 70  # a unix socket's path has at most 107 characters
 
 
@@ -91,7 +92,8 @@ def check_directory(directory: Path) -> None:
         raise ClusterError(f"{directory} is too long for unix sockets; give a shorter one by --dir")
     if directory.is_symlink() or (directory.exists() and directory.stat().st_uid != os.geteuid()):
         raise ClusterError(f"{directory} belongs to somebody else; give another one by --dir")
-    if (directory.is_dir() and any(directory.iterdir())) and not _file(directory).exists():
+    used = directory.is_dir() and any(file.name != LOCK for file in directory.iterdir())
+    if used and not _file(directory).exists():
         raise ClusterError(f"{directory} holds other files; give an empty or new one by --dir")
     for parent in directory.parents:
         if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH:

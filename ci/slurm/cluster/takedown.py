@@ -16,6 +16,7 @@ from cluster.process import Process, end, read_stat, wait_until
 from cluster.settings import NODES, Settings
 
 CGROUPS = Path("/sys/fs/cgroup")
+JOBS_END = 8.0  # seconds; four times KillWait
 
 
 def down(settings: Settings, keep: bool) -> None:
@@ -40,13 +41,13 @@ def _end_jobs(settings: Settings) -> None:
         paused = daemons.running(settings, name)
         if paused:
             os.kill(paused.pid, signal.SIGCONT)
-    jobs = run(settings, "squeue", "-h", "-o", "%A", seconds=20).stdout.split()
+    jobs = _jobs(settings)
     if not jobs:
         return
     run(settings, "scancel", *jobs, seconds=20)
     run(settings, "scancel", "--full", "--signal=KILL", *jobs, seconds=20)
     try:
-        wait_until("scancel", lambda: not _jobs(settings), 20, controller)
+        wait_until("scancel", lambda: not _jobs(settings), JOBS_END, controller)
     except ClusterError as error:
         sys.stderr.write(f"ci/slurm: {error}; the steps are killed\n")
 

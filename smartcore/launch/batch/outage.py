@@ -1,0 +1,63 @@
+"""Tells the user that a scheduler does not answer: when that begins, now and then, and its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smartcore.log import get_logger
+
+log = get_logger(__name__)
+
+# Seconds from one message to the next: doubled from the first to the last.
+FIRST = 60.0
+LAST = 3600.0
+
+
+@dataclass(slots=True)
+class Outage:
+    """Questions to one scheduler that were not answered.
+
+    :param name: of the scheduler
+    :param count: how many in a row
+    :param since: when the first of them was asked, in seconds of a monotonic clock
+    """
+
+    name: str
+    count: int = 0
+    since: float = 0.0
+    _next: float = 0.0
+    _pause: float = FIRST
+
+    def failed(self, reason: str, now: float, age: float | None) -> None:
+        """A question was not answered.
+
+        :param age: seconds since the last answer; None if there was none
+        """
+        if not self.count:
+            self.since, self._next, self._pause = now, now, FIRST
+        self.count += 1
+        if now < self._next:
+            log.debug("%s does not answer: %s", self.name, reason)
+            return
+        known = "nothing is known yet" if age is None else f"what is known is {_span(age)} old"
+        times = (
+            "" if self.count == 1 else f" for the {self.count}th time in {_span(now - self.since)}"
+        )
+        log.warning(
+            "%s does not answer%s: %s; %s, and it is asked again", self.name, times, reason, known
+        )
+        self._next = now + self._pause
+        self._pause = min(2 * self._pause, LAST)
+
+    def answered(self, now: float) -> None:
+        """A question was answered."""
+        if self.count:
+            span = _span(now - self.since)
+            log.info("%s answers again, after %d failures in %s", self.name, self.count, span)
+        self.count = 0
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -382,19 +382,32 @@ class Experiment:
         summary: bool = False,
         kill_on_interrupt: bool = True,
         raise_on_failure: bool = False,
+        retries: int = 0,
+        on_failure: str = "continue",
+        skip_completed: bool = False,
     ) -> None:
         """Launch entities: databases first, each until it serves, then all models.
 
         A model that fails is logged with its cause and the end of its ``.err``; the others go on.
-        An entity that has ended is run again, with the next run id.
+        An entity that has ended is run again, with the next run id. Ctrl-C while blocked stops what
+        this call launched and raises; a second one kills what has not ended by then.
 
         :param block: return when the models given here have ended
         :param summary: log what is going to be launched
-        :param kill_on_interrupt: Ctrl-C while blocked stops what this call launched
+        :param kill_on_interrupt: False leaves alone what runs when Ctrl-C is pressed
         :param raise_on_failure: with ``block``, raise if a model failed
+        :param retries: how many times a model that failed is run again, as long as this driver
+            lives; the output of each attempt stays, as ``<model>.out.<run id>``
+        :param on_failure: what becomes of the other models of this call when one has failed, also
+            its retries: ``continue`` with all of them; ``drain``: those that wait are never
+            started; ``stop`` them all
+        :param skip_completed: launch only what has not completed and does not run: with
+            :meth:`attach`, this runs what failed in an earlier driver
         :raises StepFailedError: only with ``raise_on_failure``
         :raises DatabaseError: a database did not come up; nothing of this call is left running
         """
+        from smartcore.launch.policy import make_policy
+
         entities = self._session.entities(args)
         if summary:
             names = self._session.names(entities)
@@ -404,6 +417,8 @@ class Experiment:
             block=block,
             kill_on_interrupt=kill_on_interrupt,
             raise_on_failure=raise_on_failure,
+            skip_completed=skip_completed,
+            policy=make_policy(retries, on_failure),
         )
 
     def stop(self, *args: Entity | EntitySequence[Entity] | str) -> None:
@@ -447,12 +462,13 @@ class Experiment:
             for run in runs:
                 logger.info("%s: %s", run.name, run.status.state.value)
 
-        try:
-            self._session.wait(runs, tick=report if verbose else None, interval=interval)
-        except KeyboardInterrupt:
-            if kill_on_interrupt:
-                self._session.stop_runs(runs)
-            raise
+        with self._session.interrupts(stops=kill_on_interrupt):
+            try:
+                self._session.wait(runs, tick=report if verbose else None, interval=interval)
+            except KeyboardInterrupt:
+                if kill_on_interrupt:
+                    self._session.abandon(runs)
+                raise
 
     def on_end(self, function: Callable[[str, Status], None]) -> None:
         """Call ``function(name, status)`` after each end of a model or shard, from another thread.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import shlex
-import signal
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,27 +23,32 @@ from smartcore.error import (
     DatabaseError,
     DatabaseIdConflictError,
     InputError,
+    LauncherError,
     SmartcoreError,
     StepFailedError,
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
+from smartcore.launch.interrupts import Interrupts
 from smartcore.launch.journal import Journal, Story, unseen
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
+from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
-from smartcore.launch.run import Run
-from smartcore.launch.step import StepBuilder
+from smartcore.launch.run import FINE, Run
+from smartcore.launch.step import StepBuilder, make_tag
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
+    Cause,
     CommandLineScheduler,
     JobId,
     Launcher,
     LauncherContext,
     ShardAddress,
     State,
+    Status,
     Step,
 )
 from smartcore.telemetry import TelemetryWriter
@@ -92,6 +96,7 @@ class Session:
         self._journal: Journal | None = None
         self._processes: KeeperProcesses | None = None
         self._listeners = Listeners()
+        self._ending: Sequence[Run] = ()
 
     @property
     def engine(self) -> Engine:
@@ -108,6 +113,7 @@ class Session:
                 max_running=self._max_running,
                 on_start=self._began,
                 on_end=self._ended,
+                again=self._again,
             )
         return self._engine
 
@@ -144,8 +150,17 @@ class Session:
         block: bool,
         kill_on_interrupt: bool,
         raise_on_failure: bool,
+        skip_completed: bool = False,
+        policy: Policy = DEFAULT,
     ) -> None:
-        """Check all, then launch databases and models; with ``block`` wait for the models."""
+        """Check all, then launch databases and models; with ``block`` wait for the models.
+
+        :param skip_completed: leave out what has completed or is running
+        :param policy: what a failure leads to
+        """
+        given = models_of(entities)
+        if skip_completed:
+            entities = self._outstanding(entities)
         check.before_start(
             entities,
             runs=self.runs,
@@ -159,32 +174,68 @@ class Session:
         self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
         # Modules are loaded before anything runs: Python takes a Ctrl-C that hits the making of a
         # class for unhandled, and would die of it at its very end.
-        display = self._display(len(models)) if block else None
+        display = self._display(len(given)) if block else None
         before = len(self.history)
-        try:
-            for database in databases_of(entities):
-                self._start_database(database)
-            runs = self._start_models(models)
-            if block:
-                self._show(runs, display)
-        except BaseException as error:
-            # Ctrl-C, or a database that failed: what this call launched goes with it.
-            if kill_on_interrupt or isinstance(error, Exception):
-                self._abandon(self.history[before:])
-            raise
-        failed = [run for run in runs if run.status.state not in _FINE]
+        with self.interrupts(stops=kill_on_interrupt) as interrupts:
+            try:
+                for database in databases_of(entities):
+                    self._start_database(database)
+                self._start_models(models, policy)
+                runs = [self.runs[model.name] for model in given]
+                if block:
+                    self._show(runs, display)
+            except BaseException as error:
+                # Ctrl-C, or a database that failed: what this call launched goes with it.
+                if kill_on_interrupt or isinstance(error, Exception):
+                    interrupts.stopping()
+                    self.abandon(self.history[before:])
+                raise
+        failed = [run.latest for run in runs if run.latest.failed]
         if block and raise_on_failure and failed:
             raise StepFailedError("\n".join(report.failure(run) for run in failed))
 
-    def _abandon(self, runs: Sequence[Run]) -> None:
-        active = [run for run in runs if run.active]
+    def _outstanding(self, entities: Sequence[Startable]) -> list[Startable]:
+        def fine(name: str) -> bool:
+            run = self.runs.get(name)
+            return run is not None and (run.active or run.status.state is State.COMPLETED)
+
+        models = [model for model in models_of(entities) if not fine(model.name)]
+        databases = [
+            database
+            for database in databases_of(entities)
+            if not all(fine(name) for name in names_of(database))
+        ]
+        return [*databases, *models]
+
+    def abandon(self, runs: Sequence[Run]) -> None:
+        """End those of ``runs`` that are active, since a call that waits for them was given up."""
+        active = [run for run in runs if run.latest.active]
         if active:
-            with _uninterrupted():
-                log.warning("stopping what this start launched: %d", len(active))
+            with self._ends(active):
+                log.warning("stopping %d; Ctrl-C kills what does not end", len(active))
                 self.engine.stop(active)
         self._forget_ended_databases()
 
-    def _start_models(self, models: Sequence[Model]) -> list[Run]:
+    def interrupts(self, *, stops: bool = True) -> Interrupts:
+        """What Ctrl-C does while a call of the user blocks; see :class:`Interrupts`."""
+        return Interrupts(self._insist, stops=stops)
+
+    @contextmanager
+    def _ends(self, runs: Sequence[Run]) -> Iterator[None]:
+        self._ending = runs
+        try:
+            yield
+        finally:
+            self._ending = ()
+            if self._processes is not None:
+                self._processes.relent()
+
+    def _insist(self) -> None:
+        if self._processes is not None:
+            ending = [run.latest for run in self._ending]
+            self._processes.insist([run.job for run in ending if run.job and run.active])
+
+    def _start_models(self, models: Sequence[Model], policy: Policy) -> None:
         runs = []
         active = {run.name for run in self.active()}
         self._colocated = {name: at for name, at in self._colocated.items() if name in active}
@@ -194,18 +245,59 @@ class Session:
             runs.append(self._run(self.step(model, taken), MODEL))
             if model.colocation is not None:
                 self._colocated[model.name] = taken[-1]
+        for run in runs:
+            run.policy, run.group = policy, runs
         self._launch(runs)
-        return runs
+
+    def _again(self, run: Run, status: Status) -> Run | None:
+        # Called before anybody can see that it has ended. What never began would not begin now.
+        left = run.policy.retries
+        unlucky = status.state not in FINE and status.cause is not Cause.START_FAILURE
+        if not left or not unlucky:
+            return None
+        report.set_aside(run)
+        again = Run(
+            replace(run.step, tag=make_tag(run.name)),
+            run.kind,
+            run.run_id + 1,
+            run.limited,
+            policy=replace(run.policy, retries=left - 1),
+            group=run.group,
+        )
+        try:
+            self.journal.launch([again])
+        except LauncherError as error:
+            log.error("%s is not run again: %s", run.name, error)
+            return None
+        self.runs[run.name] = again
+        self.history.append(again)
+        return again
+
+    def _spread(self, run: Run) -> None:
+        # One has failed for good: what becomes of those that were started with it.
+        on_failure = run.policy.on_failure
+        if not run.failed or run.successor is not None or on_failure is OnFailure.CONTINUE:
+            return
+        stops = on_failure is OnFailure.STOP
+        others = [other.latest for other in run.group]
+        concerned = [run for run in others if run.active and (stops or run.job is None)]
+        if concerned:
+            what = "stopping" if stops else "not starting"
+            names = _some([other.name for other in concerned])
+            log.warning(
+                "%s failed, and on_failure is %s: %s %s", run.name, on_failure.value, what, names
+            )
+            self.engine.cancel(concerned, started=stops)
 
     def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
         earlier = self.runs.get(step.name)
         return Run(step, kind, 0 if earlier is None else earlier.run_id + 1, limited)
 
     def _launch(self, runs: Sequence[Run]) -> None:
+        self.journal.launch(runs)  # first: what cannot be written down is not launched
         for run in runs:
             self.runs[run.name] = run
         self.history += runs
-        self.journal.launch(runs)
         _warn_at_exit(self)
         self.engine.submit(runs)
 
@@ -322,8 +414,14 @@ class Session:
             self.engine.stop(active)
 
     def stop_all(self) -> None:
-        """End all models, then all databases."""
-        self.stop(self.active())
+        """End all models, then all databases; Ctrl-C meanwhile kills what does not end."""
+        with self.interrupts() as interrupts:
+            interrupts.stopping()
+            active = self.active()
+            with self._ends(active):
+                if active:
+                    log.info("stopping %s", _some([run.name for run in active]))
+                self.stop(active)
 
     def wait(
         self,
@@ -388,9 +486,7 @@ class Session:
         self.runs = {run.name: run for run in story.runs}
         open_runs = self.active()
         _ = self.journal
-        for run in open_runs:
-            if run.job is None:
-                run.status = unseen(run)
+        self._find([run for run in open_runs if run.job is None])
         self.engine.attach([run for run in open_runs if run.active])
         for run in open_runs:
             run.limited = run.kind == MODEL
@@ -398,6 +494,16 @@ class Session:
             shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
             if shards:
                 self._adopt_database(identifier, checkpoint)
+
+    def _find(self, runs: Sequence[Run]) -> None:
+        # Their driver was killed while it launched them.
+        _ = self.engine
+        found = self._processes.find([run.step.tag for run in runs]) if self._processes else {}
+        for run in runs:
+            run.job = found.get(run.step.tag)
+            if run.job is None:
+                run.status = unseen(run)
+        self.journal.started(runs)
 
     def _adopt_database(self, identifier: str, checkpoint: str) -> None:
         from smartcore.database import reconnect
@@ -422,13 +528,16 @@ class Session:
         self.journal.ended(run)
         # A shard that ends before its database serves is told of by the start's own error.
         quiet = run.kind == SHARD and run.name not in self._serving_shards()
-        if run.status.state not in _FINE and not quiet:
+        if run.failed and not quiet:
             log.error("%s", report.failure(run))
+        if run.successor is not None:
+            log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
         self.telemetry.ended(run)
         self.registry.emit(
             "smartcore_after_end", experiment=self.name, name=run.name, status=run.status
         )
         self._listeners.tell(run)
+        self._spread(run)
 
     def _serving_shards(self) -> set[str]:
         return {name for database in self.databases.values() for name in names_of(database)}
@@ -454,26 +563,6 @@ class Session:
             self._journal.close()
             self._journal = None
         self._listeners.close()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C does not end what is done inside, which is bounded in time: leaving half-way would
-    leave processes behind.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:
-        yield
-        return
-    hint = "still stopping; what does not heed SIGTERM is killed after the grace period"
-    signal.signal(signal.SIGINT, lambda number, frame: log.warning(hint))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-_FINE = frozenset({State.COMPLETED, State.CANCELLED})
 
 
 class _ShardRunner:
@@ -544,6 +633,7 @@ def names_of(entity: Startable) -> list[str]:
 def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:
     from smartcore.progress import Counts
 
+    runs = [run.latest for run in runs]
     states = [run.status.state for run in runs]
     counts = Counts(
         queued=states.count(State.QUEUED),

@@ -6,13 +6,14 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from smartcore.launch import journal, spawn
 from smartcore.registry import Registry
 
 
@@ -110,3 +111,35 @@ def fresh_logging() -> Iterator[logging.Logger]:
         handler.close()
     root.handlers = handlers
     root.setLevel(level)
+
+
+Drives = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Drives]:
+    """Runs driver scripts in ``tmp_path``; what they leave is ended, however the test ends."""
+    drivers = []
+
+    def start(text: str, **variables: str) -> subprocess.Popen[str]:
+        (tmp_path / "driver.py").write_text(dedent(text))
+        process = subprocess.Popen(
+            [sys.executable, "-u", "driver.py"],
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        drivers.append(process)
+        return process
+
+    yield start
+    for process in drivers:
+        with process:
+            process.kill()
+    for directory in tmp_path.glob("*/.smartcore"):
+        for run in journal.read(directory.parent).runs:
+            target = spawn.open_process(run.job) if run.job else None
+            if target is not None:
+                spawn.end_sessions([target], 0)

@@ -32,7 +32,6 @@ from smartcore.error import (
     UnsupportedError,
     WaitTimeoutError,
 )
-from smartcore.launch import proc
 from smartcore.spec import Cause, State, Status
 from smartcore.status import SmartcoreStatus
 
@@ -575,41 +574,6 @@ def wait_for(path: Path, seconds: float = 30) -> None:
         time.sleep(0.005)
 
 
-INTERRUPTED = """
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-earlier = exp.create_model("earlier", exp.create_run_settings("sleep", "1000"))
-exp.start(earlier, block=False)
-run = exp.create_run_settings("sh", ["-c", "echo $$ > pid.part; mv pid.part pid; sleep 1000"])
-try:
-    exp.start(exp.create_ensemble("e", run_settings=run, replicas=3), kill_on_interrupt={kill})
-except KeyboardInterrupt:
-    print("interrupted", [s.value for s in exp.get_status(*[earlier])])
-    exp.stop(earlier)
-    if not {kill}:
-        print({{name: status.state.value for name, status in exp.statuses().items()}})
-"""
-
-
-@pytest.mark.parametrize("kill", [True, False])
-def test_ctrl_c_stops_what_this_start_launched_unless_told_not_to(
-    tmp_path: Path, kill: bool
-) -> None:
-    with driver(INTERRUPTED.format(kill=kill), tmp_path) as process:
-        files = [tmp_path / "exp" / "e" / f"e_{index}" / "pid" for index in range(3)]
-        for file in files:
-            wait_for(file)
-        pids = [int(file.read_text()) for file in files]
-        process.send_signal(signal.SIGINT)
-        shown, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, shown
-    assert "interrupted ['Running']" in shown
-    alive = [pid for pid in pids if proc.start_time(pid) is not None]
-    for pid in alive:
-        os.killpg(pid, signal.SIGKILL)
-    assert alive == ([] if kill else pids)
-
-
 def test_the_end_of_a_with_block_stops_everything_also_after_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="mine"),
@@ -700,32 +664,6 @@ exp.start(exp.create_ensemble("e", run_settings=run, replicas=3), block=False)
     os.killpg(int(going[1]), signal.SIGKILL)
     assert Path(going[2]) == tmp_path / "exp"
     assert "could be started, and they never will be: e_1, e_2" in shown
-
-
-def test_a_second_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    text = """
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-script = "trap '' TERM INT; echo $$ > pid.part; mv pid.part pid; sleep 1000 & wait; sleep 1000"
-exp.start(exp.create_model("m", exp.create_run_settings("sh", ["-c", script])))
-"""
-    os.environ["SMARTCORE_STOP_GRACE"] = "1"
-    try:
-        process = driver(text, tmp_path)
-    finally:
-        del os.environ["SMARTCORE_STOP_GRACE"]
-    with process:
-        file = tmp_path / "exp" / "m" / "pid"
-        wait_for(file)
-        pid = int(file.read_text())
-        process.send_signal(signal.SIGINT)
-        assert process.stdout is not None
-        while "stopping what this start launched" not in process.stdout.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        shown, _ = process.communicate(timeout=30)
-    assert "KeyboardInterrupt" in shown
-    assert proc.start_time(pid) is None
 
 
 def test_a_port_in_use_is_found_before_anything_is_launched(exp: Experiment) -> None:

@@ -12,10 +12,12 @@ from datetime import timedelta
 from smartcore.error import LauncherError, WaitTimeoutError
 from smartcore.launch.process import write_files
 from smartcore.launch.run import Run
+from smartcore.launch.silence import Silence
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
     Absent,
+    Answer,
     Attaches,
     Cause,
     Closes,
@@ -34,6 +36,10 @@ log = get_logger(__name__)
 # Launchers that do not tell by themselves are asked: soon after a change, then less and less often.
 FIRST_INTERVAL = 0.05
 LAST_INTERVAL = 5.0
+# However many jobs there are, asking takes at most this part of the time.
+ASKING_SHARE = 0.1
+# A Ctrl-C takes effect after this many seconds at the most.
+NOTICE_SIGNALS = 0.25
 # A job that its scheduler does not know may just not have got there yet (accounting lags, NFS).
 ABSENCE_GRACE = 60.0
 # Beyond the launcher's own grace periods, a stop that has not shown its effect by now never will.
@@ -50,6 +56,8 @@ class Engine:
     :param max_running: how many limited runs may be active at once; None asks the launcher
     :param on_start: called from the engine's thread with the runs that were started together
     :param on_end: called from the engine's thread after each end, before waiters wake
+    :param again: called from the engine's thread when a run is about to have ended so: the run that
+        takes its place and that its waiters wait for, or None
     :param clock: monotonic seconds
     """
 
@@ -60,6 +68,7 @@ class Engine:
         max_running: int | None = None,
         on_start: Callable[[Sequence[Run]], None] = lambda runs: None,
         on_end: Callable[[Run], None] = lambda run: None,
+        again: Callable[[Run, Status], Run | None] = lambda run, status: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if max_running is None and isinstance(launcher, Limits):
@@ -68,6 +77,7 @@ class Engine:
         self.max_running = max_running
         self._on_start = on_start
         self._on_end = on_end
+        self._again = again
         self._clock = clock
         self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._pending: deque[Run] = deque()
@@ -76,6 +86,7 @@ class Engine:
         self._absent_since: dict[JobId, float] = {}
         self._asks = not isinstance(launcher, Watches)
         self._interval = FIRST_INTERVAL
+        self._silence = Silence(type(launcher).__name__, clock)
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         if isinstance(launcher, Watches):
@@ -102,13 +113,26 @@ class Engine:
             run.submitted = self._clock()
         accepted = threading.Event()
         self._tell(lambda: self._accept(runs, accepted))
-        accepted.wait()
+        _await(accepted)
 
     def attach(self, runs: Sequence[Run]) -> None:
-        """Follow runs that another process started; their ``job`` is set. Returns when known."""
+        """Follow runs that another process started; their ``job`` is set. Returns when known.
+
+        :raises LauncherError: they cannot be followed, since their launcher does not answer
+        """
+        errors: list[LauncherError] = []
         done = threading.Event()
-        self._tell(lambda: self._attach(runs, done))
-        done.wait()
+        self._tell(lambda: self._attach(runs, errors, done))
+        _await(done)
+        if errors:
+            raise errors[0]
+
+    def cancel(self, runs: Sequence[Run], *, started: bool = True) -> None:
+        """Ask for the end of runs, from any thread, also the engine's; returns at once.
+
+        :param started: also of those that run; otherwise they are only kept from starting
+        """
+        self._messages.put(lambda: self._cancel(runs, started))
 
     def stop(self, runs: Sequence[Run]) -> None:
         """End runs, and return when they have ended; what is queued never starts.
@@ -118,7 +142,7 @@ class Engine:
         errors: list[LauncherError] = []
         asked = threading.Event()
         self._tell(lambda: self._stop(runs, errors, asked))
-        asked.wait()
+        _await(asked)
         if errors:
             raise errors[0]
         try:
@@ -140,15 +164,15 @@ class Engine:
         :param tick: called about every ``interval`` seconds meanwhile, for a display
         :raises WaitTimeoutError: naming some that go on
         """
-        waiter = _Countdown()
         watched = list(runs)
+        waiter = _Countdown()
         self._tell(lambda: waiter.watch(watched))
         deadline = None if timeout is None else self._clock() + timeout.total_seconds()
         while True:
             left = None if deadline is None else max(0.0, deadline - self._clock())
             if tick is not None:
                 left = interval if left is None else min(interval, left)
-            if waiter.done.wait(left):
+            if _await(waiter.done, left):
                 break
             if deadline is not None and self._clock() >= deadline:
                 raise WaitTimeoutError(_still_going(watched, timeout))
@@ -193,7 +217,9 @@ class Engine:
 
     def _accept(self, runs: Sequence[Run], accepted: threading.Event) -> None:
         try:
-            self._pending.extend(runs)
+            # A database does not wait behind the models that the limit holds back.
+            self._pending.extendleft(run for run in reversed(runs) if not run.limited)
+            self._pending.extend(run for run in runs if run.limited)
             self._fill()
         finally:
             accepted.set()
@@ -259,39 +285,83 @@ class Engine:
         self._end(run, status)
 
     def _end(self, run: Run, status: Status) -> None:
+        run.successor = self._succession(run, status)
         run.status, run.ended = status, self._clock()
         try:
             self._on_end(run)
         except Exception:  # a listener's fault must not keep waiters waiting
             log.exception("a listener for the end of %s failed", run.name)
-        for wake in run.waiters:
+        waiters, run.waiters = run.waiters, []
+        if run.successor is not None:
+            run.successor.waiters += waiters
+            run.successor.submitted = self._clock()
+            self._pending.append(run.successor)
+            return
+        for wake in waiters:
             wake()
-        run.waiters.clear()
 
-    def _attach(self, runs: Sequence[Run], done: threading.Event) -> None:
+    def _succession(self, run: Run, status: Status) -> Run | None:
+        try:
+            return self._again(run, status)
+        except Exception:  # the end itself must be told all the same
+            log.exception("%s cannot be run again", run.name)
+            return None
+
+    def _attach(
+        self, runs: Sequence[Run], errors: list[LauncherError], done: threading.Event
+    ) -> None:
         try:
             for run in runs:
                 if run.job is not None:
                     self._active[run.job] = run
                     self._limited += run.limited
-                    run.status, run.started = Status(State.UNKNOWN), self._clock()
+                    run.started = self._clock()
+                    if run.status.state is State.NEW:
+                        run.status = Status(State.UNKNOWN)
             ids = [run.job for run in runs if run.job is not None]
-            if isinstance(self.launcher, Attaches):
-                answers = self.launcher.attach(ids)
-            else:
-                answers = self.launcher.status(ids)
-            for job, answer in answers.items():
-                self._heard(job, _attached(answer))
+            try:
+                launcher = self.launcher
+                if isinstance(launcher, Attaches):
+                    answers = launcher.attach(ids)
+                else:
+                    answers = launcher.status(ids)
+            except LauncherError as error:
+                if self._asks:  # it will be asked again
+                    self._silence.failed(error)
+                else:
+                    errors.append(error)
+                return
+            for job in ids:
+                self._attached(job, answers.get(job, ABSENT))
         finally:
             done.set()
+
+    def _attached(self, job: JobId, answer: Answer) -> None:
+        if not isinstance(answer, Absent):
+            self._heard(job, answer)
+        elif self._asks:  # it may be known later: accounting lags
+            self._missing(job)
+        else:
+            reason = "ended while nobody watched, and left no record"
+            self._heard(job, Status(State.LOST, None, Cause.UNSEEN, reason, Source.LAUNCHER))
+
+    def _cancel(self, runs: Sequence[Run], started: bool) -> None:
+        errors: list[LauncherError] = []
+        concerned = [run for run in runs if started or run.latest.job is None]
+        self._stop(concerned, errors, threading.Event())
+        for error in errors:
+            log.error("%s", error)
 
     def _stop(
         self, runs: Sequence[Run], errors: list[LauncherError], asked: threading.Event
     ) -> None:
         try:
+            runs = [run.latest for run in runs]
             for run in runs:
-                if run in self._pending:
-                    self._pending.remove(run)
+                if run.active and run.job is None:
+                    # It waits, or a Ctrl-C came before it was handed over.
+                    if run in self._pending:
+                        self._pending.remove(run)
                     self._end(run, Status(State.CANCELLED, cause=Cause.STOPPED))
             ids = [run.job for run in runs if run.job is not None and run.job in self._active]
             if ids:
@@ -305,21 +375,24 @@ class Engine:
             asked.set()
 
     def _ask(self) -> None:
-        self._interval = min(2 * self._interval, LAST_INTERVAL)
+        asked = self._clock()
         try:
             answers = self.launcher.status(list(self._active))
         except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
             # A question that failed says nothing about the jobs: their last states stay.
-            kind = type(self.launcher).__name__
-            log.warning("%s did not answer, asking again: %s", kind, error or type(error).__name__)
+            self._silence.failed(error)
             return
+        finally:
+            price = self._clock() - asked
+            self._interval = max(min(2 * self._interval, LAST_INTERVAL), price / ASKING_SHARE)
+        self._silence.answered()
         for job, run in list(self._active.items()):
             answer = answers.get(job, ABSENT)
             if isinstance(answer, Absent):
                 self._missing(job)
                 continue
             if answer.state is not run.status.state:
-                self._interval = FIRST_INTERVAL
+                self._interval = max(FIRST_INTERVAL, price / ASKING_SHARE)
             self._heard(job, answer)
 
     def _missing(self, job: JobId) -> None:
@@ -337,7 +410,7 @@ class _Countdown:
         self._left = 0
 
     def watch(self, runs: list[Run]) -> None:
-        active = [run for run in runs if run.active]
+        active = [run.latest for run in runs if run.latest.active]
         self._left = len(active)
         for run in active:
             run.waiters.append(self._one)
@@ -348,6 +421,18 @@ class _Countdown:
         self._left -= 1
         if self._left == 0:
             self.done.set()
+
+
+def _await(event: threading.Event, timeout: float | None = None) -> bool:
+    # A signal that comes in the moment before a lock blocks does not interrupt it, and its Python
+    # handler runs only after the lock: without an end to each wait, a Ctrl-C could be lost.
+    if timeout is not None and timeout <= NOTICE_SIGNALS:
+        return event.wait(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not event.wait(NOTICE_SIGNALS):
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+    return True
 
 
 def _unwritten(run: Run) -> str:
@@ -363,15 +448,9 @@ def _not_started(error: str) -> Status:
     return Status(State.FAILED, None, Cause.START_FAILURE, error or "the launcher gave no reason")
 
 
-def _attached(answer: Status | Absent) -> Status:
-    if not isinstance(answer, Absent):
-        return answer
-    reason = "ended while nobody watched, and left no record"
-    return Status(State.LOST, None, Cause.UNSEEN, reason, Source.LAUNCHER)
-
-
 def _still_going(runs: Sequence[Run], timeout: timedelta | None) -> str:
-    names = [f"{run.name} ({run.status.state.value})" for run in runs if run.active]
+    latest = [run.latest for run in runs]
+    names = [f"{run.name} ({run.status.state.value})" for run in latest if run.active]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     seconds = timeout.total_seconds() if timeout else 0
     return f"after {seconds:g} s not ended: {', '.join(names[:5])}{more}"

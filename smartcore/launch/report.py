@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -49,3 +50,11 @@ def failure(run: Run) -> str:
             " clients that send none need create_database(allow_unauthenticated=True)"
         )
     return f"{run.name} {verb}{host}{cause}{where}{advice}"
+
+
+def set_aside(run: Run) -> None:
+    """Keep the output of an attempt that is going to be repeated: ``m.out`` becomes ``m.out.0``."""
+    for path in (run.step.stdout, run.step.stderr):
+        # What is not there, or cannot be kept, is no reason not to try again.
+        with contextlib.suppress(OSError):
+            path.rename(path.with_name(f"{path.name}.{run.run_id}"))

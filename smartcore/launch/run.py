@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from smartcore.launch.policy import DEFAULT, Policy
 from smartcore.spec import JobId, State, Status, Step
+
+FINE = frozenset({State.COMPLETED, State.CANCELLED})
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +25,9 @@ class Run:
     :param submitted: ``time.monotonic()`` when it was handed to the engine
     :param started: the same when the launcher accepted it, None before
     :param ended: the same when its end was known, None before
+    :param policy: what its failure leads to
+    :param group: all that were started with it, itself included
+    :param successor: the run that took its place when it failed
     """
 
     step: Step
@@ -34,6 +40,9 @@ class Run:
     started: float | None = None
     ended: float | None = None
     waiters: list[Callable[[], None]] = field(default_factory=list)
+    policy: Policy = DEFAULT
+    group: Sequence[Run] = ()
+    successor: Run | None = None
 
     @property
     def name(self) -> str:
@@ -44,6 +53,19 @@ class Run:
     def active(self) -> bool:
         """True from the hand-over to the engine until the end."""
         return not self.status.is_terminal
+
+    @property
+    def latest(self) -> Run:
+        """The newest of its attempts; itself if it was not tried again."""
+        run = self
+        while run.successor is not None:
+            run = run.successor
+        return run
+
+    @property
+    def failed(self) -> bool:
+        """True when it has ended, neither completed nor stopped."""
+        return not self.active and self.status.state not in FINE
 
     def seconds(self, now: float | None = None) -> float | None:
         """How long it has run, or ran; None if it never started."""

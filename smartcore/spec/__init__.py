@@ -28,6 +28,7 @@ from .launcher import (
     LauncherContext,
     LauncherFactory,
     Limits,
+    Places,
     Processes,
     Score,
     Watches,
@@ -52,7 +53,7 @@ from .scheduler import (
 from .site import Check, CheckResult, Site, Verdict
 from .state import ABSENT, TERMINAL_STATES, Absent, Answer, Cause, Source, State, Status
 from .values import format_walltime, parse_walltime
-from .work import Command, File, Job, Placement, Resources, Started, Step, Work
+from .work import Command, File, Job, Node, Placement, Resources, Started, Step, Work
 
 __all__ = [
     "ABSENT",
@@ -89,8 +90,10 @@ __all__ = [
     "LauncherRegistrar",
     "Limits",
     "NativeId",
+    "Node",
     "Outcome",
     "Placement",
+    "Places",
     "Processes",
     "Rates",
     "Ready",

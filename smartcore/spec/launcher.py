@@ -13,7 +13,7 @@ from smartcore.error import LauncherUnsupportedFeature
 
 from .ids import JobId
 from .state import Answer, Status
-from .work import Started, Step, Work
+from .work import Node, Started, Step, Work
 
 if TYPE_CHECKING:
     from .scheduler import CommandLineScheduler
@@ -85,6 +85,17 @@ class Limits(Protocol):
     @property
     def max_running(self) -> int:
         """How many models may run at the same time."""
+
+
+@runtime_checkable
+class Places(Protocol):
+    """A launcher that runs steps in an allocation, whose cores the core shares out among them."""
+
+    def nodes(self) -> Sequence[Node]:
+        """What the current allocation grants; empty if there is none, or nothing is known.
+
+        :raises LauncherError: the question could not be asked
+        """
 
 
 @runtime_checkable

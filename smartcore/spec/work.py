@@ -130,14 +130,32 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """What an allocation grants on one node.
+
+    :param name: the node's name, as run commands take it
+    :param cpus: cores
+    :param gpus: GPUs
+    :param memory: bytes; None where it is not limited
+    """
+
+    name: str
+    cpus: int
+    gpus: int = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a step runs inside an allocation.
 
     :param hosts: node names, in order; empty where the run command decides
     :param allocation: id of the allocation, if any
-    :param cpus: cores on each host, empty where the run command decides
+    :param cpus: how many cores on each host; empty where the run command decides
+    :param tasks: how many tasks on each host; empty where the run command decides
     """
 
     hosts: tuple[str, ...] = ()
     allocation: str = ""
     cpus: tuple[int, ...] = ()
+    tasks: tuple[int, ...] = ()

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
+from typing import Self
 
 from smartcore.config import Config, runtime_directory
 from smartcore.error import InputError, LauncherError
-from smartcore.launch import journal
+from smartcore.launch import journal, link, spawn
+from smartcore.launch.engine import ABSENCE_GRACE
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
 from smartcore.registry import Registry
-from smartcore.spec import Absent, Cause, JobId, Launcher, LauncherContext, State, Status
+from smartcore.spec import (
+    Absent,
+    Cause,
+    Closes,
+    CommandLineScheduler,
+    JobId,
+    Launcher,
+    LauncherContext,
+    State,
+    Status,
+)
 
 log = get_logger(__name__)
+
+# Launchers that ask a scheduler do so now and then, and answer what they heard last.
+STALE = timedelta(minutes=3)
 
 
 class Observer:
     """Reads the journals of an experiment, and asks its launcher about what has not ended.
+
+    Close it, or use it in a ``with`` statement, when it has connected to something.
 
     :param path: the experiment's directory
     :raises PathNotFoundError: nothing was started there
@@ -33,6 +51,23 @@ class Observer:
         self._config = config
         self.story = journal.read(self.path)
         self._launcher: Launcher | None = None
+        self._processes: KeeperProcesses | None = None
+        self._told: dict[JobId, Status] = {}
+        self._confirmed: set[JobId] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the launcher; what runs goes on."""
+        launcher, self._launcher = self._launcher, None
+        if isinstance(launcher, Closes):
+            launcher.close()
+        if self._processes is not None:
+            self._processes.close()
 
     @property
     def driver(self) -> journal.Driver | None:
@@ -42,11 +77,17 @@ class Observer:
     def refresh(self) -> list[Run]:
         """Read the journals again, and ask about what has not ended; the newest run of each name.
 
-        A question that fails changes nothing: the last states stay, with their time.
+        A question that fails changes nothing: the last states stay, with their time, and are stale.
         """
         self.story = journal.read(self.path)
+        self._confirmed.clear()
         runs = list({run.name: run for run in self.story.runs}.values())
+        if self.driver is None:
+            self._find([run for run in runs if run.active and run.job is None])
         waiting = [run for run in runs if run.active and run.job is not None]
+        for run in waiting:  # an earlier answer is newer than the journal
+            run.status = self._told.get(JobId(run.job or ""), run.status)
+        waiting = [run for run in waiting if run.active and not self.is_elsewhere(run)]
         if waiting:
             self._ask(waiting)
         if self.driver is None:
@@ -54,6 +95,31 @@ class Observer:
                 if run.active and run.job is None:
                     run.status = journal.unseen(run)
         return runs
+
+    def is_elsewhere(self, run: Run) -> bool:
+        """True for a process of another host, of which nothing can be known here."""
+        host = self.story.hosts.get(run.step.tag, "")
+        return host not in {"", link.host_name()} and spawn.parse(run.job or "") != (-1, -1)
+
+    def is_stale(self, run: Run) -> bool:
+        """True if the run may have ended since its status was seen: nobody confirmed it at the last
+        :meth:`refresh`, or with an answer that was old.
+        """
+        if not run.active or run.job is None:
+            return False
+        return run.job not in self._confirmed or _age(run) > STALE
+
+    def _find(self, runs: Sequence[Run]) -> None:
+        # Their driver was killed while it launched them.
+        if not runs or not self.launcher or self._processes is None:
+            return
+        try:
+            found = self._processes.find([run.step.tag for run in runs])
+        except LauncherError as error:
+            log.warning("the keeper did not answer: %s", error)
+            return
+        for run in runs:
+            run.job = found.get(run.step.tag)
 
     def _ask(self, runs: Sequence[Run]) -> None:
         try:
@@ -65,7 +131,9 @@ class Observer:
             answer = answers.get(JobId(run.job or ""))
             if isinstance(answer, Status):
                 run.status = answer
-            elif isinstance(answer, Absent) and self.driver is None:
+                self._told[JobId(run.job or "")] = answer
+                self._confirmed.add(JobId(run.job or ""))
+            elif isinstance(answer, Absent) and self.driver is None and _is_over(run):
                 reason = "ended while nobody watched, and left no record"
                 run.status = Status(State.LOST, None, Cause.UNSEEN, reason)
 
@@ -74,17 +142,26 @@ class Observer:
         """The experiment's launcher, made when first needed."""
         if self._launcher is None:
             grace = timedelta(seconds=self._config.number("stop_grace"))
-            processes = KeeperProcesses(self.path, runtime_directory(self._config), grace)
-            context = LauncherContext(self.story.name, self.path, processes, dict(os.environ))
+            runtime = runtime_directory(self._config)
+            self._processes = KeeperProcesses(self.path, runtime, grace)
+            context = LauncherContext(
+                self.story.name, self.path, self._processes, dict(os.environ), self._batch
+            )
             self._launcher = self._registry.make_launcher(self.story.launcher, context)
         return self._launcher
+
+    def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
+        from smartcore.launch.batch import Place, batch_service, configured
+
+        place = Place(self.path, runtime_directory(self._config))
+        return batch_service(place, configured(self._config.number))(scheduler)
 
     def stop(self, names: Collection[str] = ()) -> list[Run]:
         """End runs by name, or all of them; models first, then databases.
 
         :returns: what was running
         :raises InputError: a name that the experiment does not know
-        :raises LauncherError: naming what survived
+        :raises LauncherError: naming what survived, or runs on another host
         """
         runs = self.refresh()
         unknown = set(names) - {run.name for run in runs}
@@ -92,6 +169,8 @@ class Observer:
             known = ", ".join(run.name for run in runs)
             raise InputError(f"no {', '.join(sorted(unknown))} in {self.path}; there are: {known}")
         chosen = [run for run in runs if run.active and (not names or run.name in names)]
+        elsewhere = [run for run in chosen if self.is_elsewhere(run)]
+        chosen = [run for run in chosen if run not in elsewhere]
         for databases in (False, True):
             ids = [
                 run.job
@@ -100,7 +179,22 @@ class Observer:
             ]
             if ids:
                 self.launcher.stop(ids)
+        if elsewhere:
+            hosts = {self.story.hosts[run.step.tag] for run in elsewhere}
+            raise LauncherError(
+                f"{', '.join(run.name for run in elsewhere)} can only be stopped on"
+                f" {', '.join(sorted(hosts))}; run there: smartcore stop {quote(str(self.path))}"
+            )
         return chosen
 
 
 SHARD = "DBNode"
+
+
+def _is_over(run: Run) -> bool:
+    # A process that is not there has ended. A scheduler may take its time to know a job.
+    return spawn.parse(run.job or "") != (-1, -1) or _age(run).total_seconds() > ABSENCE_GRACE
+
+
+def _age(run: Run) -> timedelta:
+    return datetime.now(UTC) - run.status.seen

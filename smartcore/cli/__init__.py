@@ -12,12 +12,14 @@ from .shell import Shell
 COMMANDS = {
     "databases": LazyCommand("smartcore.cli.databases:databases", "Show database back ends."),
     "doctor": LazyCommand("smartcore.cli.doctor:doctor", "Check that smartcore can work here."),
+    "gc": LazyCommand("smartcore.cli.housekeeping:gc", "End and remove what has no owner."),
     "info": LazyCommand("smartcore.cli.info:info", "Show versions, paths and settings."),
     "launchers": LazyCommand(
         "smartcore.cli.launchers:launchers", "Show launchers, and which one auto takes."
     ),
     "logs": LazyCommand("smartcore.cli.experiments:logs", "Print the output of a model."),
     "plugins": LazyCommand("smartcore.cli.plugins:plugins", "Show and check installed plugins."),
+    "ps": LazyCommand("smartcore.cli.housekeeping:ps", "Show all experiments on this host."),
     "status": LazyCommand("smartcore.cli.experiments:status", "Show how an experiment stands."),
     "stop": LazyCommand("smartcore.cli.experiments:stop", "Stop what an experiment runs."),
 }
@@ -48,6 +50,7 @@ def main(context: click.Context) -> None:
       smartcore doctor                is everything in order?
       smartcore info                  settings, and where each comes from
       smartcore status PATH           how the models of an experiment stand
+      smartcore ps                    all of your experiments on this host
 
     Exit codes: 0 all is well, 1 a problem was found, 2 wrong usage.
     """

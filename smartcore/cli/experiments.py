@@ -11,7 +11,7 @@ import click
 
 from smartcore.error import InputError
 
-from .output import Json, json_option, print_json, print_table
+from .output import Json, json_option, print_json, print_table, span
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def _observer(shell: Shell, path: Path) -> Observer:
 def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
     """Show how the models and databases of the experiment in PATH stand.
 
-    AGE is how long ago the status was seen. The exit code is 1 if something failed or is lost.
+    AGE is how long ago the status was seen. A status that nobody confirmed now, since the
+    scheduler does not answer or the process is on another host, is stale. The exit code is 1 if
+    something failed or is lost.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
 
 
 def _show(observer: Observer, runs: list[Run], as_json: bool) -> None:
-    rows = [_row(run) for run in runs]
+    rows = [_row(observer, run) for run in runs]
     driver = observer.driver
     if as_json:
         drivers: Json = None if driver is None else {"host": driver.host, "pid": driver.pid}
@@ -70,24 +72,30 @@ def _show(observer: Observer, runs: list[Run], as_json: bool) -> None:
             }
         )
         return
-    print_table(rows)
+    print_table([_text(row) for row in rows])
     who = "no driver" if driver is None else f"driven by process {driver.pid} on {driver.host}"
     click.echo(f"\n{observer.story.name}: launcher {observer.story.launcher}, {who}")
 
 
-def _row(run: Run) -> dict[str, Json]:
+def _row(observer: Observer, run: Run) -> dict[str, Json]:
     status = run.status
-    age = (datetime.now(UTC) - status.seen).total_seconds()
     return {
         "name": run.name,
         "type": run.kind,
         "job": run.job,
         "run": run.run_id,
         "state": status.state.value,
+        "stale": observer.is_stale(run),
         "code": status.returncode,
         "reason": status.reason or (status.cause.value if status.cause else None),
-        "age": f"{age:.0f} s",
+        "age": round(max(0.0, (datetime.now(UTC) - status.seen).total_seconds()), 3),
     }
+
+
+def _text(row: dict[str, Json]) -> dict[str, Json]:
+    age = span(float(str(row["age"])))
+    state = f"{row['state']} (stale, {age})" if row["stale"] else row["state"]
+    return {key: row[key] for key in row if key != "stale"} | {"state": state, "age": age}
 
 
 @click.command()

@@ -1,0 +1,161 @@
+"""Files that nobody needs any more: sockets without a listener, and what is old in ``.smartcore``.
+
+Journals and records stay: they are the evidence of what was done.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smartcore.database.credentials import read_secret
+from smartcore.error import DatabaseFileError
+from smartcore.launch import link, spawn
+
+from .places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file, or a directory with all that is in it.
+
+    :param what: what it was, for people
+    :param changed: when it was last changed, in seconds since the epoch
+    """
+
+    path: Path
+    what: str
+    changed: float
+
+
+def find_leftovers(
+    places: Sequence[Place], idle: Sequence[Place], runtime: Path | None, before: float
+) -> list[Leftover]:
+    """What can be removed.
+
+    :param places: the experiments that are looked at
+    :param idle: those of which nothing runs or waits, and that nobody drives
+    :param runtime: the runtime directory; None leaves it alone
+    :param before: of an experiment's own files, those that have not been changed since then, in
+        seconds since the epoch
+    """
+    found = [] if runtime is None else [*_dated(_of_runtime(runtime))]
+    found += _dated(_of_index(places))
+    for place in idle:
+        if not place.gone:
+            own = _dated((*_of_keepers(place), *_scripts(place), *_secrets(place)))
+            found += [item for item in own if item.changed < before]
+    return found
+
+
+def _of_runtime(runtime: Path) -> Iterator[tuple[Path, str]]:
+    for path in _children(runtime):
+        if _is_socket(path) and not _listens(path):
+            yield path, "socket without a listener"
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _listens(path: Path) -> bool:
+    identity = path.name.removeprefix("keeper-")
+    if identity != path.name and spawn.alive(identity):
+        return True  # it has made its socket, and listens in a moment
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError as error:
+            return error.errno != errno.ECONNREFUSED
+    return True
+
+
+def _of_index(places: Sequence[Place]) -> Iterator[tuple[Path, str]]:
+    for place in places:
+        if place.gone and not place.keepers and not place.owned:
+            for entry in place.entries:
+                yield entry.file, f"index entry of {place.path}, gone"
+
+
+def _of_keepers(place: Place) -> Iterator[tuple[Path, str]]:
+    host = link.host_name()
+    for path in _children(place.path / ".smartcore" / "keeper"):
+        noted = path.suffix == ".begun" and path.stem.removeprefix(f"{host}-").isdigit()
+        if noted or (path.suffix in {".json", ".err"} and path.stem == host):
+            yield path, "notes of a keeper, gone"
+
+
+def _scripts(place: Place) -> Iterator[tuple[Path, str]]:
+    for path in _children(place.path / ".smartcore" / "scripts"):
+        yield path, "script of an ended job"
+
+
+def _secrets(place: Place) -> Iterator[tuple[Path, str]]:
+    # Only of databases that this experiment was the last to start there.
+    if place.story is None:
+        return
+    tags = {str(run.step.tag) for run in place.story.runs}
+    for identifier, checkpoint in place.story.databases.items():
+        for path in _secret_files(Path(checkpoint), tags):
+            yield path, f"password of the database {identifier}, ended"
+
+
+def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
+    try:
+        content = json.loads(checkpoint.read_text("utf-8"))
+        started = {str(shard["tag"]) for shard in content["shards"]}
+        names = [str(content[key]) for key in ("auth_file", "admin_file")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not started or not started <= tags:
+        return
+    for name in names:
+        path = checkpoint.parent / Path(name).name
+        try:
+            read_secret(path)
+        except DatabaseFileError:
+            continue  # gone, or something else
+        yield path
+
+
+def _children(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _dated(files: Iterable[tuple[Path, str]]) -> Iterator[Leftover]:
+    for path, what in files:
+        try:
+            yield Leftover(path, what, path.lstat().st_mtime)
+        except OSError:
+            continue
+
+
+def remove(leftover: Leftover) -> None:
+    """Remove it, unless it has gone or was made anew meanwhile.
+
+    :raises OSError: it cannot be removed
+    """
+    path = leftover.path
+    try:
+        if path.lstat().st_mtime != leftover.changed:
+            return
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        pass

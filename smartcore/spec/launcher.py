@@ -91,9 +91,10 @@ class Limits(Protocol):
 class Places(Protocol):
     """A launcher that runs steps in an allocation, whose cores the core shares out among them."""
 
-    def nodes(self) -> Sequence[Node]:
-        """What the current allocation grants; empty if there is none, or nothing is known.
+    def nodes(self, allocation: str, /) -> Sequence[Node]:
+        """What an allocation grants; empty if there is none, or nothing is known.
 
+        :param allocation: its id; empty for the one that the driver is in
         :raises LauncherError: the question could not be asked
         """
 

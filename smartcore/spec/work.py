@@ -23,6 +23,7 @@ class Resources:
     :param walltime: limit after which the step is ended
     :param hosts: the nodes to use, by name
     :param excluded_hosts: nodes not to use
+    :param allocation: id of the allocation to run in; empty for the one that the driver is in
     """
 
     nodes: int | None = None
@@ -34,6 +35,7 @@ class Resources:
     walltime: timedelta | None = None
     hosts: tuple[str, ...] = ()
     excluded_hosts: tuple[str, ...] = ()
+    allocation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ class JobRecord:
     :param host: the first host it runs on
     :param elapsed: how long it has run
     :param restarts: how often it was requeued; None where it is not told
+    :param blocked: it waits, and by what ``reason`` says will do so for ever unless somebody
+        changes the job or the site: more nodes than there are, a job that it depends on has failed
     """
 
     id: NativeId
@@ -128,6 +130,7 @@ class JobRecord:
     host: str = ""
     elapsed: timedelta | None = None
     restarts: int | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,10 @@ class Rates:
     :param query_chunk: ids in one query; 0 if one query tells of all the user's jobs
     :param accounting_chunk: ids in one question to the accounting
     :param cancel_chunk: ids in one cancel
-    :param array_limit: members of one array; 0 if there are no arrays
+    :param array_limit: members of one array, larger ones are split; 0 if there are no arrays
     :param accounting_lag: how long an ended job may be missing from the accounting
+    :param record_lag: how long an exit record may be on its way through the file system, until
+        some have been seen
     """
 
     timeout: timedelta = timedelta(seconds=30)
@@ -202,6 +207,7 @@ class Rates:
     cancel_chunk: int = 100
     array_limit: int = 1000
     accounting_lag: timedelta = timedelta(seconds=15)
+    record_lag: timedelta = timedelta(seconds=10)
 
 
 class CommandLineScheduler(ABC):

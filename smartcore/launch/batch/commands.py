@@ -58,6 +58,7 @@ class Commands:
 
     :param runtime: directory of this user on this host, where limits of rate are kept
     :param patience: how long a command may wait for its turn
+    :param waited: seconds that commands have waited for their turns
     """
 
     scheduler: CommandLineScheduler
@@ -65,6 +66,7 @@ class Commands:
     runtime: Path
     world: World = field(default_factory=World)
     patience: float = 20.0
+    waited: float = 0.0
     issued: dict[str, int] = field(default_factory=lambda: {"submit": 0, "query": 0})
 
     def __post_init__(self) -> None:
@@ -120,6 +122,7 @@ class Commands:
                 )
             self.world.sleep(wait)
             waited += wait
+            self.waited += wait
         self.issued[kind] += 1
         return self.world.runner(invocation, environment, self.rates)
 

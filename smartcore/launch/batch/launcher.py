@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,21 @@ from smartcore.error import LauncherError
 from smartcore.launch.batch.ceiling import Ceiling, limited
 from smartcore.launch.batch.commands import Commands, World
 from smartcore.launch.batch.evidence import combine
-from smartcore.launch.batch.ids import Ref, parse_id
-from smartcore.launch.batch.prepare import RECORDS, SCRIPTS, prepare, write_durably
-from smartcore.launch.batch.queries import Accounting, Queue, cancel
+from smartcore.launch.batch.holding import check_job
+from smartcore.launch.batch.ids import Ref, parse_id, whole_id
+from smartcore.launch.batch.lag import RecordLag
+from smartcore.launch.batch.prepare import (
+    RECORDS,
+    SCRIPTS,
+    as_job,
+    prepare,
+    split,
+    write_durably,
+)
+from smartcore.launch.batch.queries import Accounting, Queue, UnansweredError, cancel
 from smartcore.launch.batch.record import Records, record_name
 from smartcore.launch.batch.submit import Held, Submitter
-from smartcore.launch.batch.tracking import Judge, Part, Tracked, part_of
+from smartcore.launch.batch.tracking import Judge, Part, Tracked, adopt, part_of
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -23,6 +33,7 @@ from smartcore.spec import (
     Answer,
     BatchService,
     Cause,
+    Job,
     JobId,
     Launcher,
     Source,
@@ -51,14 +62,6 @@ class Place:
 
     experiment: Path
     runtime: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """What an id that somebody asks about stands for."""
-
-    tracked: Tracked
-    parts: tuple[Part, ...]
 
 
 @dataclass
@@ -90,14 +93,16 @@ class BatchLauncher(Launcher):
         self._queue = Queue(self.commands)
         self._accounting = Accounting(self.commands)
         self._submitter = Submitter(self.commands, self._records)
+        self._lag = RecordLag(rates.record_lag.total_seconds())
         self._tracked: dict[Tag, Tracked] = {}
-        self._ids: dict[JobId, Ref | None] = {}
+        self._ids: dict[JobId, tuple[Ref, ...]] = {}
         self._failed: dict[Tag, Status] = {}
-        self._followed: dict[JobId, Followed] = {}
+        self._followed: dict[JobId, tuple[Part, ...]] = {}
+        self._notes: set[str] | None = None
         self._judged: float | None = None
         self._stranger = False  # a job of another process, about which nothing was asked yet
-        self._parts: dict[str, tuple[Followed, Part]] = {}
-        self._unsettled: dict[str, tuple[Followed, Part]] = {}
+        self._parts: dict[str, Part] = {}
+        self._unsettled: dict[str, Part] = {}
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -117,30 +122,63 @@ class BatchLauncher(Launcher):
         return started
 
     def _start(self, work: Work, end: float) -> Started:
-        rates, experiment = self.commands.rates, self.place.experiment
+        job = as_job(work)
         try:
-            ref, submission = prepare(work, self.scheduler, rates, experiment, self.write)
-        except (OSError, LauncherError) as error:
+            check_job(job)
+        except LauncherError as error:
             return Started(error=f"{work.name} was not submitted: {error}")
+        jobs, size = split(job, self.commands.rates.array_limit)
+        refs: list[Ref] = []
+        refusal = ""
+        for one in jobs:
+            found = refusal or self._start_one(one, end)
+            if isinstance(found, Ref):
+                refs.append(found)
+                continue
+            refusal = found
+            if not refs:
+                return Started(error=refusal)
+            # The others have been submitted: what is missing has failed.
+            self._failed[one.tag] = _refused(refusal)
+            refs.append(Ref(NativeId(""), one.tag, len(one.steps), len(one.steps) > 1))
+        members = tuple(one.job_id for ref in refs for one in ref.members)
+        if len(jobs) > 1:
+            whole = whole_id(job.tag, len(job.steps), size, refs)
+            return Started(whole, refusal, members)
+        return Started(refs[0].job_id, members=members if len(members) > 1 else ())
+
+    def _start_one(self, job: Job, end: float) -> Ref | str:
+        try:
+            ref, submission = prepare(job, self.scheduler, self.place.experiment, self.write)
+        except (OSError, LauncherError) as error:
+            return f"{job.name} was not submitted: {error}"
         held = Held(ref, submission)
         answer = self._submitter.first(held, end)
         if isinstance(answer, Refused):
-            return Started(error=answer.reason)
-        if answer is not None:
-            ref = self._accept(ref, answer)
-        members = tuple(ref.part(index).job_id for index in range(ref.count))
-        return Started(ref.job_id, members=members if ref.count > 1 else ())
+            return answer.reason or f"{job.name} was refused without a reason"
+        return ref if answer is None else self._accept(held, answer)
 
-    def _accept(self, ref: Ref, native: NativeId) -> Ref:
-        ref = replace(ref, native=native, index=None)
-        self._track(ref, ours=True)
+    def _accept(self, held: Held, native: NativeId) -> Ref:
+        ref = replace(held.ref, native=native, index=None)
+        tracked = self._track(ref)
+        if held.again:
+            tracked.doubtful = True
+            self._submitter.duplicates.suspect(ref)
         return ref
 
-    def _track(self, ref: Ref, *, ours: bool) -> Tracked:
-        tracked = Tracked(ref, self.scheduler.key(ref.native), self.world.clock(), ours)
+    def _track(self, ref: Ref) -> Tracked:
+        tracked = Tracked(ref, self.scheduler.key(ref.native), self.world.clock())
         self._tracked[ref.tag] = tracked
-        self._stranger |= not ours
         return tracked
+
+    def _look_for_duplicates(self) -> None:
+        adopted, cleared = self._submitter.duplicates.look()
+        for ref, native in adopted:
+            adopt(self._tracked[ref.tag], native, self.world.clock(), self.scheduler)
+            self._queue.hurry()
+            self._note_native(ref.tag, native)
+        for ref in cleared:
+            self._tracked[ref.tag].doubtful = False
 
     def _submit_held(self) -> None:
         for held in self._submitter.due():
@@ -149,11 +187,9 @@ class BatchLauncher(Launcher):
                 continue
             del self._submitter.held[held.ref.tag]
             if isinstance(answer, Refused):
-                self._failed[held.ref.tag] = Status(
-                    State.FAILED, None, Cause.START_FAILURE, answer.reason, Source.SCHEDULER
-                )
+                self._failed[held.ref.tag] = _refused(answer.reason)
                 continue
-            self._accept(held.ref, answer)
+            self._accept(held, answer)
             self._queue.hurry()
             self._note_native(held.ref.tag, answer)
 
@@ -168,34 +204,44 @@ class BatchLauncher(Launcher):
         except OSError as error:
             log.warning("%s is job %s, which could not be noted: %s", tag, native, error)
 
-    def _find(self, job: JobId) -> Tracked | None:
+    def _refs(self, job: JobId) -> tuple[Ref, ...]:
         if job not in self._ids:
             self._ids[job] = parse_id(job)
-        ref = self._ids[job]
-        if ref is None:
-            return None
+        return self._ids[job]
+
+    def _find(self, ref: Ref) -> Tracked | None:
         tracked = self._tracked.get(ref.tag)
         if tracked is None and ref.tag not in self._submitter.held:
-            native = ref.native or self._noted(ref.tag)
+            native = self._noted(ref.tag) or ref.native
             if native:
-                tracked = self._track(replace(ref, native=native, index=None), ours=False)
+                tracked = self._track(replace(ref, native=native, index=None))
+                self._stranger = True
         return tracked
 
     def _noted(self, tag: Tag) -> NativeId:
-        try:
-            return NativeId(self._note(tag).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if self._notes is None:  # listed once, because there is a note for few jobs only
+            try:
+                names = os.listdir(self.place.experiment / SCRIPTS)  # noqa: PTH208
+            except FileNotFoundError:
+                names = []
+            self._notes = {name for name in names if name.endswith(".id")}
+        note = self._note(tag)
+        if note.name not in self._notes:
             return NativeId("")
+        return NativeId(note.read_text(encoding="utf-8"))
 
     # -- status ---------------------------------------------------------------------------------
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
+        self._notes = None
         self._submit_held()
-        for job in [job for job in ids if job not in self._followed]:
-            self._follow(job)
+        self._look_for_duplicates()
+        for job in ids:
+            if job not in self._followed:
+                self._follow(job)
         if self._parts and (self._queue.due or self._stranger):
             if self._queue.failed and not self._queue.due:
-                raise LauncherError(
+                raise UnansweredError(
                     f"{self.scheduler.name} has not answered yet about jobs that another process"
                     " submitted; ask again later"
                 )
@@ -215,80 +261,83 @@ class BatchLauncher(Launcher):
         """The same as ``status``: an id is all that is needed."""
         return self.status(ids)
 
-    def _follow(self, job: JobId) -> Followed | None:
-        tracked, ref = self._find(job), self._ids[job]
-        if tracked is None or ref is None:
-            return None
-        parts = tuple(part_of(tracked, index, self.scheduler) for index in ref.indices)
-        followed = self._followed[job] = Followed(tracked, parts)
+    def _follow(self, job: JobId) -> tuple[Part, ...]:
+        parts: list[Part] = []
+        refs = self._refs(job)
+        found = [(ref, tracked) for ref in refs if (tracked := self._find(ref)) is not None]
+        for ref, tracked in found:
+            parts += [part_of(tracked, index, self.scheduler) for index in ref.indices]
         for part in parts:
             if not part.final:
-                self._parts[part.name] = self._unsettled[part.name] = (followed, part)
-        return followed
+                self._parts[part.name] = self._unsettled[part.name] = part
+        if found and len(found) == len(refs):
+            self._followed[job] = tuple(parts)
+        return tuple(parts)
 
     def _refresh(self) -> None:
         # About all that have not ended, because an answer replaces the one before it.
-        self._queue.refresh([t.ref.native for t in self._tracked.values() if not t.ended])
+        living = [tracked for tracked in self._tracked.values() if not tracked.ended]
+        ours = {part.key for part in self._parts.values()}
+        ours.update(tracked.parent for tracked in living)
+        self._queue.refresh([tracked.ref.native for tracked in living], ours)
         self._stranger = False
 
-    def _decide(self, concerned: Mapping[str, tuple[Followed, Part]]) -> None:
-        judge = Judge(self._queue, self._accounting, self._records, self.world.clock())
-        for followed, part in concerned.values():
-            judge.judge(followed.tracked, part)
+    def _decide(self, concerned: Mapping[str, Part]) -> None:
+        now = self.world.clock()
+        judge = Judge(self._queue, self._accounting, self._records, self._lag, now)
+        for part in concerned.values():
+            judge.judge(part)
         self._ask_accounting(judge, concerned)
-        for name, (followed, part) in concerned.items():
+        for name, part in concerned.items():
             if part.unsettled:
-                self._unsettled[name] = (followed, part)
+                self._unsettled[name] = part
             else:
                 self._unsettled.pop(name, None)
             if part.final:
                 self._parts.pop(name, None)
 
-    def _ask_accounting(self, judge: Judge, concerned: Mapping[str, tuple[Followed, Part]]) -> None:
+    def _ask_accounting(self, judge: Judge, concerned: Mapping[str, Part]) -> None:
         if not self._accounting.due:
             return
-        wanted = [
-            (followed.tracked, part)
-            for followed, part in concerned.values()
-            if judge.wants_accounting(followed.tracked, part)
-        ]
+        wanted = [part for part in concerned.values() if judge.wants_accounting(part)]
         if not wanted:
             return
         try:
-            self._accounting.ask(list(dict.fromkeys(part.native for _, part in wanted)))
+            self._accounting.ask(list(dict.fromkeys(part.native for part in wanted)))
         except LauncherError as error:
             # The queue and the records have answered; what only the accounting knows can wait.
-            log.warning("the accounting did not answer, asking again: %s", error)
+            log.debug("the accounting did not answer, asking again: %s", error)
             return
-        for tracked, part in wanted:
-            judge.judge(tracked, part)
+        for part in wanted:
+            judge.judge(part)
 
     def _answer(self, job: JobId) -> Answer:
-        followed = self._followed.get(job)
-        if followed is None:
-            return self._unsubmitted(self._ids[job])
-        if len(followed.parts) == 1:
-            status = followed.parts[0].status
-            return ABSENT if status is None else status
-        answers = [part.status for part in followed.parts]
-        known = [a for a in answers if a is not None and not isinstance(a, Absent)]
+        parts = self._followed.get(job)
+        if parts is None:
+            answers = [answer for ref in self._ids[job] for answer in self._answers(ref)]
+        else:
+            answers = [ABSENT if part.status is None else part.status for part in parts]
+        if len(answers) == 1:
+            return answers[0]
+        known = [answer for answer in answers if not isinstance(answer, Absent)]
         # A part that nobody knows any more keeps the whole from having ended.
-        return combine(known) if len(known) == len(answers) else ABSENT
+        return combine(known) if known and len(known) == len(answers) else ABSENT
 
-    def _unsubmitted(self, ref: Ref | None) -> Answer:
-        if ref is None:
-            return ABSENT
+    def _answers(self, ref: Ref) -> list[Answer]:
+        tracked = self._tracked.get(ref.tag)
+        if tracked is not None:
+            parts = [part_of(tracked, index, self.scheduler) for index in ref.indices]
+            return [ABSENT if part.status is None else part.status for part in parts]
         held = self._submitter.held.get(ref.tag)
         if held is not None:
-            return Status(State.QUEUED, reason=f"not submitted yet: {held.reason}")
-        return self._failed.get(ref.tag, ABSENT)
+            return [Status(State.QUEUED, reason=f"not submitted yet: {held.reason}")]
+        return [self._failed.get(ref.tag, ABSENT)]
 
     # -- stop -----------------------------------------------------------------------------------
 
     def stop(self, ids: Collection[JobId], /) -> None:
         self._drop_held(ids)
-        found = {job: self._followed.get(job) or self._follow(job) for job in ids}
-        targets = self._targets(found)
+        targets = self._targets([part for job in ids for part in self._follow(job)])
         if not targets:
             return
         complaints = cancel(self.commands, list(targets))
@@ -307,30 +356,25 @@ class BatchLauncher(Launcher):
             if delay > 2:  # some schedulers refuse while a job is being started
                 complaints += cancel(self.commands, list(alive))
 
-    def _targets(self, found: Mapping[JobId, Followed | None]) -> dict[NativeId, list[Part]]:
+    def _targets(self, named: Sequence[Part]) -> dict[NativeId, list[Part]]:
         targets: dict[NativeId, list[Part]] = {}
-        whole: dict[Tag, set[int]] = {}
-        for followed in filter(None, found.values()):
-            for part in followed.parts:
-                whole.setdefault(followed.tracked.ref.tag, set()).add(part.index)
-        for tag, indices in whole.items():
-            tracked = self._tracked[tag]
-            parts = [part_of(tracked, index, self.scheduler) for index in sorted(indices)]
-            if len(indices) == tracked.ref.count:
-                native = {tracked.ref.native: parts}
-            elif tracked.ref.array:
-                native = {part.native: [part] for part in parts}
+        jobs: dict[Tag, dict[int, Part]] = {}
+        for part in named:
+            jobs.setdefault(part.job.ref.tag, {})[part.index] = part
+        for tag, parts in jobs.items():
+            ref = self._tracked[tag].ref
+            living = [part for part in parts.values() if not part.final]
+            if len(parts) == ref.count:
+                targets |= {ref.native: living} if living else {}
+            elif ref.array:
+                targets |= {part.native: [part] for part in living}
             else:
                 raise LauncherError(
-                    f"a step of {tag} cannot be stopped alone: its {tracked.ref.count} steps are"
-                    f" the one job {tracked.ref.native}; stop all of them"
+                    f"a step of {tag} cannot be stopped alone: its {ref.count} steps are the one"
+                    f" job {ref.native}; stop all of them"
                 )
-            for name, members in native.items():
-                living = [part for part in members if not part.final]
-                if living:
-                    targets[name] = living
-                for part in living:
-                    self._records.mark_stopped(tag, part.index)
+            for part in living:
+                self._records.mark_stopped(tag, part.index)
         return targets
 
     def _alive(self, targets: Mapping[NativeId, Sequence[Part]]) -> set[NativeId]:
@@ -348,18 +392,16 @@ class BatchLauncher(Launcher):
         return alive
 
     def _drop_held(self, ids: Collection[JobId]) -> None:
-        for job in ids:
-            self._find(job)
-            ref = self._ids[job]
-            held = None if ref is None else self._submitter.held.get(ref.tag)
+        for ref in [ref for job in ids for ref in self._refs(job)]:
+            held = self._submitter.held.get(ref.tag)
             if held is None:
                 continue
             native = self._submitter.find(held) if held.doubt else None
-            del self._submitter.held[held.ref.tag]
+            del self._submitter.held[ref.tag]
             if native is not None:
-                self._accept(held.ref, native)
+                self._accept(held, native)
             else:
-                self._failed[held.ref.tag] = Status(State.CANCELLED, cause=Cause.STOPPED)
+                self._failed[ref.tag] = Status(State.CANCELLED, cause=Cause.STOPPED)
 
     def close(self) -> None:
         held = self._submitter.held
@@ -367,6 +409,10 @@ class BatchLauncher(Launcher):
             names = ", ".join(one.submission.name for one in list(held.values())[:5])
             log.warning("%d jobs were never submitted: %s", len(held), names)
             held.clear()
+
+
+def _refused(reason: str) -> Status:
+    return Status(State.FAILED, None, Cause.START_FAILURE, reason, Source.SCHEDULER)
 
 
 def batch_service(place: Place, ceiling: Ceiling) -> BatchService:

@@ -25,7 +25,8 @@ class Outage:
     name: str
     count: int = 0
     since: float = 0.0
-    _next: float = 0.0
+    _told: bool = False
+    _next: float = float("-inf")
     _pause: float = FIRST
 
     def failed(self, reason: str, now: float, age: float | None) -> None:
@@ -34,27 +35,28 @@ class Outage:
         :param age: seconds since the last answer; None if there was none
         """
         if not self.count:
-            self.since, self._next, self._pause = now, now, FIRST
+            self.since, self._told = now, False
         self.count += 1
         if now < self._next:
             log.debug("%s does not answer: %s", self.name, reason)
             return
         known = "nothing is known yet" if age is None else f"what is known is {_span(age)} old"
-        times = (
-            "" if self.count == 1 else f" for the {self.count}th time in {_span(now - self.since)}"
-        )
+        often = "" if self.count == 1 else f" ({self.count} times in {_span(now - self.since)})"
         log.warning(
-            "%s does not answer%s: %s; %s, and it is asked again", self.name, times, reason, known
+            "%s does not answer%s: %s; %s, and it is asked again", self.name, often, reason, known
         )
-        self._next = now + self._pause
+        self._told, self._next = True, now + self._pause
         self._pause = min(2 * self._pause, LAST)
 
     def answered(self, now: float) -> None:
         """A question was answered."""
-        if self.count:
+        if not self.count:
+            return
+        if self._told:
             span = _span(now - self.since)
             log.info("%s answers again, after %d failures in %s", self.name, self.count, span)
-        self.count = 0
+        # One that fails every other time is not told of every time.
+        self.count, self._pause, self._next = 0, FIRST, min(self._next, now + FIRST)
 
 
 def _span(seconds: float) -> str:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from smartcore.error import LauncherUnsupportedFeature
-from smartcore.launch.batch.holding import (
-    check_directives,
-    check_job,
-    check_submission,
-    has_break,
-)
-from smartcore.launch.batch.ids import Ref, plain
+from smartcore.launch.batch.holding import check_directives, check_submission, has_break
+from smartcore.launch.batch.ids import Ref, pieces, plain
 from smartcore.launch.batch.record import record_name
 from smartcore.launch.batch.script import Member, array_script, script
 from smartcore.launch.process import write_files
 from smartcore.spec import Job, Step, Work
-from smartcore.spec.scheduler import CommandLineScheduler, NativeId, Rates, Submission
+from smartcore.spec.scheduler import CommandLineScheduler, NativeId, Submission
 
 Write = Callable[[Path, str], None]
 PLACE = Path(".smartcore")
@@ -28,22 +23,15 @@ RECORDS = PLACE / "records"
 
 
 def prepare(
-    work: Work, scheduler: CommandLineScheduler, rates: Rates, experiment: Path, write: Write
+    job: Job, scheduler: CommandLineScheduler, experiment: Path, write: Write
 ) -> tuple[Ref, Submission]:
-    """Write the script of a piece of work, and everything that its steps need.
+    """Write the script of a job, and everything that its steps need.
 
     :param experiment: the experiment's directory
     :raises OSError: something could not be written
     :raises LauncherError: it is something that cannot be submitted
     """
-    job = as_job(work)
-    check_job(job)
     array = job.array and len(job.steps) > 1
-    if array and len(job.steps) > rates.array_limit:
-        raise LauncherUnsupportedFeature(
-            f"{job.name}: {scheduler.name} has arrays of at most {rates.array_limit} members, not"
-            f" {len(job.steps)}; split the ensemble"
-        )
     ref = Ref(NativeId(""), job.tag, len(job.steps), array)
     tag = plain(job.tag)
     path = experiment / SCRIPTS / f"{tag}.sh"
@@ -90,6 +78,21 @@ def _texts(
         directory=submission.script.with_suffix(".d"),
     )
     return {**files, submission.script: text}
+
+
+def split(job: Job, limit: int) -> tuple[list[Job], int]:
+    """The jobs that one is submitted as, and how many members each has.
+
+    :param limit: members of one array; 0 if there are no arrays
+    """
+    count, most = len(job.steps), max(1, limit)
+    if not job.array or count <= most:
+        return [job], count
+    size = -(-count // -(-count // most))  # as many pieces as needed, and all about as large
+    return [
+        replace(job, tag=tag, steps=job.steps[members.start : members.stop])
+        for tag, members in pieces(job.tag, count, size)
+    ], size
 
 
 def as_job(work: Work) -> Job:

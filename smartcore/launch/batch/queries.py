@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from smartcore.error import LauncherError
-from smartcore.launch.batch.commands import Commands
+from smartcore.launch.batch.commands import Commands, RateLimitError
 from smartcore.launch.batch.evidence import Word
+from smartcore.launch.batch.outage import Outage
 from smartcore.log import get_logger
 from smartcore.spec import Source
 from smartcore.spec.scheduler import CommandLineScheduler, JobRecord, NativeId, Unavailable
@@ -16,6 +17,17 @@ log = get_logger(__name__)
 
 BACK_OFF = 1.5
 JOBS_PER_SECOND = 1000
+# Asking takes at most this share of the time.
+SHARE = 0.1
+# Between two questions to a scheduler that does not answer: at most so many times the longest
+# interval of one that does.
+FAILING = 4
+
+
+class UnansweredError(LauncherError):
+    """A question that was not answered; the user is told of it as often as is useful already."""
+
+    reported = True
 
 
 @dataclass
@@ -33,11 +45,13 @@ class Queue:
     asked: float | None = None
     failed: bool = False
     _interval: float = 0.0
+    _least: float = 0.0
     _due: float = 0.0
     _reported: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._interval = self.commands.rates.first_interval.total_seconds()
+        self._outage = Outage(self.commands.scheduler.name)
 
     @property
     def due(self) -> bool:
@@ -47,32 +61,51 @@ class Queue:
     def hurry(self) -> None:
         """Something was done that changes the answer: ask again soon."""
         self._interval = self.commands.rates.first_interval.total_seconds()
-        if self.asked is not None:
-            wait = max(self._interval, len(self.words) / JOBS_PER_SECOND)
-            self._due = min(self._due, self.asked + wait)
+        if self.asked is not None and not self.failed:
+            self._due = min(self._due, self.asked + max(self._interval, self._least))
 
-    def refresh(self, natives: Sequence[NativeId]) -> None:
+    def refresh(self, natives: Sequence[NativeId], ours: Set[str]) -> None:
         """Ask about these jobs.
 
-        :raises LauncherError: there was no answer; the last one stays
+        :param ours: keys of all jobs and members that are of interest: the answer may tell of
+            others, which change nothing
+        :raises UnansweredError: there was no answer; the last one stays
         """
-        now = self.commands.world.clock()
-        self._interval = min(
-            self._interval * BACK_OFF, self.commands.rates.last_interval.total_seconds()
-        )
-        self._due = now + self._interval
+        commands, clock = self.commands, self.commands.world.clock
+        now, waited = clock(), commands.waited
+        try:
+            found = self._ask(natives)
+        except LauncherError as error:
+            self._fail(error, now, clock() - now - (commands.waited - waited))
+            raise UnansweredError(str(error)) from error
+        took = clock() - now - (commands.waited - waited)
+        last = commands.rates.last_interval.total_seconds()
+        self._interval = min(self._interval * BACK_OFF, last)
+        if self._changed(found, ours):
+            self._interval = commands.rates.first_interval.total_seconds()
+        # A long answer is work for the scheduler, and for us: the longer, the rarer.
+        self._least = max(len(found.keys() & ours) / JOBS_PER_SECOND, took / SHARE)
+        self._due = now + max(self._interval, self._least)
+        self.words, self.asked, self.failed = found, now, False
+        self._outage.answered(now)
+
+    def _ask(self, natives: Sequence[NativeId]) -> dict[str, Word]:
         scheduler = self.commands.scheduler
         found: dict[str, Word] = {}
-        self.failed = True
         for chunk in chunks(scheduler, natives, self.commands.rates.query_chunk):
             completed = self.commands.query(scheduler.query(chunk))
             for record in scheduler.parse_query(completed):
                 found[scheduler.key(record.id)] = self._word(record)
-        if self._changed(found):
-            self._interval = self.commands.rates.first_interval.total_seconds()
-        # A long answer is work for the scheduler, and for us: the longer, the rarer.
-        self._due = now + max(self._interval, len(found) / JOBS_PER_SECOND)
-        self.words, self.asked, self.failed = found, now, False
+        return found
+
+    def _fail(self, error: LauncherError, now: float, took: float) -> None:
+        self.failed = True
+        most = FAILING * self.commands.rates.last_interval.total_seconds()
+        self._interval = min(self._interval * 2, most)
+        self._due = now + took + max(self._interval, min(took / SHARE, most))
+        if isinstance(error, RateLimitError):
+            return  # it was not asked: that is no fault of the scheduler
+        self._outage.failed(str(error), now, None if self.asked is None else now - self.asked)
 
     def _word(self, record: JobRecord) -> Word:
         outcome = self.commands.scheduler.outcome(record)
@@ -85,12 +118,12 @@ class Queue:
             )
         return Word(record, outcome)
 
-    def _changed(self, found: dict[str, Word]) -> bool:
-        if len(found) != len(self.words):
-            return True
-        for key, word in found.items():
-            before = self.words.get(key)
-            if before is None or before.record.state != word.record.state:
+    def _changed(self, found: Mapping[str, Word], ours: Set[str]) -> bool:
+        for key in ours:
+            word, before = found.get(key), self.words.get(key)
+            if (word is None) is not (before is None):
+                return True
+            if word and before and word.record.state != before.record.state:
                 return True
         return False
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from smartcore.error import LauncherError, ShellError
 from smartcore.launch.batch.commands import Commands, RateLimitError, never_started
+from smartcore.launch.batch.duplicates import Duplicates
 from smartcore.launch.batch.ids import Ref, plain
 from smartcore.launch.batch.record import Records
-from smartcore.log import get_logger
 from smartcore.spec import Tag
 from smartcore.spec.scheduler import NativeId, Refusal, Refused, Submission, SubmitAnswer
-
-log = get_logger(__name__)
 
 # Between two attempts, in seconds: doubled from the first to the last, and spread by a quarter so
 # that many drivers that failed together do not come back together.
@@ -35,6 +33,7 @@ class Held:
     :param doubt: how often its tag is to be looked up before the next submit
     :param full: it is over a limit on jobs, which will not change soon
     :param reason: why it is not there yet, in the scheduler's own words
+    :param again: it was submitted although an earlier submit may yet turn out to have worked
     """
 
     ref: Ref
@@ -44,6 +43,7 @@ class Held:
     doubt: int = 0
     full: bool = False
     reason: str = ""
+    again: bool = False
 
     def later(self, now: float, reason: str) -> None:
         """Try again after a while."""
@@ -62,6 +62,7 @@ class Submitter:
 
     def __init__(self, commands: Commands, records: Records) -> None:
         self._commands = commands
+        self.duplicates = Duplicates(commands, records, self._look_up)
         self._scheduler = commands.scheduler
         self._records = records
         self.held: dict[Tag, Held] = {}
@@ -97,6 +98,7 @@ class Submitter:
             if held.doubt:
                 held.later(now, held.reason)
                 return None
+            held.again = True
         try:
             answer = self._submit(held.submission, patience)
         except RateLimitError as error:
@@ -115,19 +117,17 @@ class Submitter:
 
         :raises LauncherError: it could not be looked up
         """
-        tag = held.ref.tag
-        found = self._look_up(tag)
-        if len(found) > 1:
-            log.warning("%s was submitted more than once: %s", tag, ", ".join(found))
+        found = self._look_up(held.ref)
         if found:
-            return found[0]
+            return self.duplicates.resolve(held.ref, found)
         # It may have ended before it was looked up.
-        began = self._records.job_that_began(tag, held.ref.count)
+        began = self._records.job_that_began(held.ref.tag, held.ref.count)
         return NativeId(began) if began and not held.ref.array else None
 
-    def _look_up(self, tag: Tag) -> Sequence[NativeId]:
-        completed = self._commands.query(self._scheduler.lookup(plain(tag)))
-        return self._scheduler.parse_lookup(completed, plain(tag))
+    def _look_up(self, ref: Ref) -> Sequence[NativeId]:
+        tag = plain(ref.tag)
+        completed = self._commands.query(self._scheduler.lookup(tag))
+        return self._scheduler.parse_lookup(completed, tag)
 
     def _submit(self, submission: Submission, patience: float) -> SubmitAnswer:
         try:

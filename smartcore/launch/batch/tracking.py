@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smartcore.launch.batch.evidence import Evidence, Word, active, decide
 from smartcore.launch.batch.ids import Ref
+from smartcore.launch.batch.lag import RecordLag
 from smartcore.launch.batch.queries import Accounting, Queue
 from smartcore.launch.batch.record import ExitRecord, Records, record_name
+from smartcore.log import get_logger
 from smartcore.spec import ABSENT, Answer, State, Status
 from smartcore.spec.scheduler import CommandLineScheduler, NativeId
 
-# How long an exit record may be on its way through the file system when the scheduler already
-# tells of an end.
-RECORD_GRACE = 10.0
+log = get_logger(__name__)
+
 # How long a scheduler may call a job running whose program has ended.
 ENDING = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Part:
     """One step of a job, or one member of an array.
 
+    :param job: what it is a part of
     :param index: its number, from 0
     :param native: the id that the scheduler knows it by: the whole job's, or the member's
     :param key: the same, for comparison
@@ -34,6 +36,7 @@ class Part:
     :param final: its end is known
     """
 
+    job: Tracked
     index: int
     native: NativeId
     key: str
@@ -51,22 +54,24 @@ class Part:
         return not self.final and (self.gone is not None or self.record is not None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Tracked:
     """One job.
 
     :param ref: with the scheduler's id
     :param parent: the scheduler's id of the whole job, for comparison
     :param since: when we came to know of it
-    :param ours: this process submitted it
     :param parts: what was asked about
+    :param doubtful: it may have been submitted twice, so that another job may be the one that runs
+    :param warned: it was told that it waits for what will not come
     """
 
     ref: Ref
     parent: str
     since: float
-    ours: bool
     parts: dict[int, Part] = field(default_factory=dict)
+    doubtful: bool = False
+    warned: bool = False
 
     @property
     def ended(self) -> bool:
@@ -78,13 +83,27 @@ def part_of(tracked: Tracked, index: int, scheduler: CommandLineScheduler) -> Pa
     """A part of a job, made when first asked for."""
     part = tracked.parts.get(index)
     if part is None:
-        native = tracked.ref.native
-        if tracked.ref.array:
-            native = scheduler.member(native, scheduler.index_base + index)
-        key = scheduler.key(native) if tracked.ref.array else tracked.parent
+        native, key = _named(tracked, index, scheduler)
         name = record_name(tracked.ref.tag, index)
-        part = tracked.parts[index] = Part(index, native, key, name)
+        part = tracked.parts[index] = Part(tracked, index, native, key, name)
     return part
+
+
+def adopt(tracked: Tracked, native: NativeId, now: float, scheduler: CommandLineScheduler) -> None:
+    """Follow another of the jobs that one launch has become."""
+    tracked.ref = replace(tracked.ref, native=native)
+    tracked.parent, tracked.since = scheduler.key(native), now
+    for part in tracked.parts.values():
+        part.native, part.key = _named(tracked, part.index, scheduler)
+        part.word, part.gone = None, None
+
+
+def _named(tracked: Tracked, index: int, scheduler: CommandLineScheduler) -> tuple[NativeId, str]:
+    native = tracked.ref.native
+    if not tracked.ref.array:
+        return native, tracked.parent
+    native = scheduler.member(native, scheduler.index_base + index)
+    return native, scheduler.key(native)
 
 
 @dataclass(slots=True)
@@ -97,12 +116,14 @@ class Judge:
     queue: Queue
     accounting: Accounting
     records: Records
+    lag: RecordLag
     now: float
 
-    def judge(self, tracked: Tracked, part: Part) -> None:
+    def judge(self, part: Part) -> None:
         """Decide about a part, and note it there; once it is an end, it stays."""
         if part.final:
             return
+        tracked = part.job
         word = self._word(tracked, part)
         record = self.records.read(tracked.ref.tag, part.index)
         later = self.accounting.words.get(part.key)
@@ -110,6 +131,8 @@ class Judge:
             if word is not part.word:  # told anew, and still going on: what almost all are
                 part.word, part.gone, part.record = word, None, None
                 part.status = active(word)
+                if word.record.blocked and not tracked.warned:
+                    self._warn_blocked(tracked, word)
             return
         self._date(part, word, record)
         evidence = Evidence(
@@ -129,10 +152,22 @@ class Judge:
         if status is not None and status.is_terminal:
             part.final = True
             self.accounting.forget(part.key)
+            if record is not None:
+                self.lag.seen(0.0 if part.gone is None else part.recorded - part.gone)
 
-    def wants_accounting(self, tracked: Tracked, part: Part) -> bool:
+    def _warn_blocked(self, tracked: Tracked, word: Word) -> None:
+        tracked.warned = True
+        log.warning(
+            "job %s (%s) waits for what will not come: %s; nothing is done about it, stop it if the"
+            " site cannot change that",
+            tracked.ref.native,
+            tracked.ref.tag,
+            word.record.reason,
+        )
+
+    def wants_accounting(self, part: Part) -> bool:
         """True if the accounting may know what the queue no longer tells."""
-        if part.final or part.gone is None or self.unseen(tracked):
+        if part.final or part.gone is None or self.unseen(part.job):
             return False
         word = self.accounting.words.get(part.key)
         return word is None or not word.terminal
@@ -171,7 +206,7 @@ class Judge:
             return False
         waited = self.now - part.gone
         if record is None:  # somebody says that it has ended; give the record its time
-            return waited >= RECORD_GRACE
+            return waited >= self.lag.grace and not part.job.doubtful
         if part.recorded > self.queue.asked:
             return False  # ask the queue once more, it may tell the reason
         if later is not None and later.terminal:

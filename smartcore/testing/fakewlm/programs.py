@@ -153,6 +153,7 @@ def _request(wlm: Wlm, asked: Call, options: Options, script: str) -> Request:
         _seconds(options["time"]) if "time" in options else None,
         "no-requeue" not in options,
         _members(wlm, options["array"]) if "array" in options else (),
+        _number(options.get("nodes", "1")),
     )
 
 
@@ -313,6 +314,12 @@ def _members(wlm: Wlm, text: str) -> tuple[int, ...]:
     if len(members) > wlm.settings.most_members:
         raise UsageError(f"invalid array {text!r}: over {wlm.settings.most_members} members")
     return members
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"invalid number {text!r}", 2)
+    return int(text)
 
 
 def _seconds(text: str) -> float:

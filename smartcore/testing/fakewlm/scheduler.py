@@ -31,6 +31,8 @@ _CERTAIN = (
     (Refusal.QUOTA, r"job limit of \d+ reached"),
     (Refusal.TRANSIENT, r"connection refused|try again|too many requests"),
 )
+# Reasons for waiting that go away only if somebody changes the job or the cluster.
+_FOR_EVER = {"NodeLimit"}
 _ID = re.compile(r"^(\d+(?:;\w+)?)$", re.MULTILINE)
 
 
@@ -179,4 +181,5 @@ def _record(row: Mapping[str, object]) -> JobRecord:
         str(row.get("host", "")),
         timedelta(seconds=elapsed) if isinstance(elapsed, int | float) else None,
         restarts if isinstance(restarts, int) else None,
+        row["state"] == "PENDING" and row.get("reason") in _FOR_EVER,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from smartcore.error import ShellError
 from smartcore.launch.batch.record import ExitRecord, Records, record_name
+from smartcore.launch.batch.script import SECOND
 from smartcore.spec import Completed, Tag
 from smartcore.spec.scheduler import Invocation, Rates
 
@@ -51,10 +52,14 @@ class MemoryRecords(Records):
         self._stopped: set[str] = set()
         self._unseen: deque[tuple[float, str]] = deque()
 
-    def begin(self, name: str, job: str) -> None:
-        """A program starts: what an earlier incarnation left is gone."""
-        self._begun[name] = job
+    def begin(self, name: str, job: str) -> bool:
+        """A program starts: what an earlier incarnation left is gone; False if another job of the
+        same launch has begun.
+        """
+        if self._begun.setdefault(name, job) != job:
+            return False
         self._found.pop(name, None)
+        return True
 
     def end(self, name: str, record: ExitRecord) -> None:
         """A program ends."""
@@ -141,8 +146,10 @@ class Simulation:
     def start(self, job: FakeJob, /) -> None:
         """Run a job's program."""
         program = self._program(job)
-        self.records.begin(_record(job), job.id)
         restart = job.restarts
+        if not self.records.begin(_record(job), job.id):
+            self.wlm.at(self.wlm.now, lambda: self.wlm.job_ended(job, SECOND))
+            return
         self.wlm.at(self.wlm.now + program.seconds, lambda: self._returns(job, restart))
 
     def signal(self, job: FakeJob, number: int, /) -> None:

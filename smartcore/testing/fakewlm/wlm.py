@@ -31,6 +31,7 @@ class Request:
     limit: float | None = None
     requeue: bool = True
     members: tuple[int, ...] = ()
+    nodes: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +88,7 @@ class Settings:
     :param ban_for: seconds that this lasts
     :param most_ids: ids that one command takes
     :param most_members: members of one array
+    :param nodes: that there are; a job that asks for more waits for ever; 0 is no limit
     """
 
     cluster: str = ""
@@ -103,6 +105,7 @@ class Settings:
     ban_for: float = 60.0
     most_ids: int = 100
     most_members: int = 1001
+    nodes: int = 0
 
 
 @dataclass
@@ -173,7 +176,10 @@ class Wlm:
         for index in indices:
             job = FakeJob(number, index, request, self.now, self.now + hidden)
             self.jobs[job.id] = self._shown[job.id] = job
-            self._pending.append(job)
+            if request.nodes > (self.settings.nodes or request.nodes):
+                job.reason = "NodeLimit"
+            else:
+                self._pending.append(job)
         if self.settings.start_delay:
             self.at(self.now + self.settings.start_delay, self._fill)
         else:
@@ -207,7 +213,8 @@ class Wlm:
     def cancel(self, job: FakeJob) -> None:
         """End a job because its user wants it."""
         if job.state == PENDING:
-            self._pending.remove(job)
+            if job in self._pending:
+                self._pending.remove(job)
             self._finish(job, CANCELLED)
         elif job.state in LIVE:
             self.end(job, CANCELLED)

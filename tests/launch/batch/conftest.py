@@ -12,7 +12,7 @@ import pytest
 
 from smartcore.launch.batch import BatchLauncher, Ceiling, Place, World
 from smartcore.spec import Answer, Command, Job, JobId, Resources, Status, Step, Tag
-from smartcore.spec.scheduler import Rates
+from smartcore.spec.scheduler import CommandLineScheduler, Rates
 from smartcore.testing.fakewlm.cluster import FakeCluster, fake_cluster
 from smartcore.testing.fakewlm.scheduler import FakeScheduler
 from smartcore.testing.fakewlm.simulation import Program, Simulation
@@ -123,11 +123,11 @@ class Real:
         self.environment = self.cluster.environment()
         self.launcher = self.make()
 
-    def make(self) -> BatchLauncher:
+    def make(self, scheduler: CommandLineScheduler | None = None) -> BatchLauncher:
         """Another launcher of the same experiment, as another process would have."""
         place = Place(self.path / "exp", self.path / "run")
         world = World(environment=self.environment)
-        return BatchLauncher(QuickScheduler(), place, world=world, start_patience=2)
+        return BatchLauncher(scheduler or QuickScheduler(), place, world=world, start_patience=2)
 
     def step(self, name: str, *argv: str, **env: str) -> Step:
         """A step of its own directory."""

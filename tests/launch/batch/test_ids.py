@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartcore.launch.batch.ids import Ref, parse_id, plain
+from smartcore.launch.batch.ids import Ref, parse_id, pieces, plain, whole_id
 from smartcore.spec import JobId, NativeId, Tag
 
 natives = st.text(st.characters(exclude_characters="#", codec="utf-8"), max_size=20)
@@ -19,19 +19,38 @@ def test_an_id_is_read_as_it_was_written(
 ) -> None:
     index = data.draw(st.none() | st.integers(0, count - 1))
     ref = Ref(NativeId(native), Tag(tag), count, array, index)
-    assert parse_id(ref.job_id) == ref
+    assert parse_id(ref.job_id) == (ref,)
 
 
-@pytest.mark.parametrize("text", ["", "123", "123#", "1#t:0", "1#t:2/2", "1#t/1"])
+@given(st.integers(2, 5000), st.integers(1, 1000), st.data())
+def test_an_array_in_pieces_is_read_as_it_was_written(
+    count: int, size: int, data: st.DataObject
+) -> None:
+    size = min(size, count - 1)
+    parts = [
+        Ref(
+            NativeId(data.draw(st.sampled_from(["", "12", "7[].srv"]))), tag, len(ids), len(ids) > 1
+        )
+        for tag, ids in pieces(Tag("a b-1"), count, size)
+    ]
+    assert sum(ref.count for ref in parts) == count
+    assert parse_id(whole_id(Tag("a b-1"), count, size, parts)) == tuple(parts)
+    for ref in parts:
+        assert all(parse_id(one.job_id) == (one,) for one in ref.members[:3])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "123", "123#", "1#t:0", "1#t:2/2", "1#t/1", "1 2#t[9:5]/1", "1#t[9:5]", "1 2#t[9:0]"],
+)
 def test_what_is_no_id_of_ours_is_nothing(text: str) -> None:
-    assert parse_id(JobId(text)) is None
+    assert parse_id(JobId(text)) == ()
 
 
 @pytest.mark.parametrize("native", ["123;cluster", "74[].pbssrv", "123.polaris.al*", "5+0"])
 def test_the_schedulers_own_forms_stay_as_they_are(native: str) -> None:
     """F13."""
-    parsed = parse_id(Ref(NativeId(native), Tag("m-1"), 3, True, 1).job_id)
-    assert parsed is not None
+    (parsed,) = parse_id(Ref(NativeId(native), Tag("m-1"), 3, True, 1).job_id)
     assert parsed.native == native
 
 

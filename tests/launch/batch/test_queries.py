@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from smartcore.error import LauncherError
 from smartcore.launch.batch import Ceiling
-from smartcore.spec import ABSENT, Cause, Job, JobId, Source, State, Status, Tag
+from smartcore.launch.batch.queries import UnansweredError
+from smartcore.spec import ABSENT, Cause, Job, JobId, Resources, Source, State, Status, Tag
 from smartcore.testing.fakewlm.simulation import Program
 
 if TYPE_CHECKING:
@@ -221,6 +223,165 @@ def test_the_longer_an_answer_is_the_rarer_it_is_asked_for(simulated: Simulated)
         simulated.launcher.status(members)
     # Without regard to the length, every change would be followed by a query a second later.
     assert 4 <= len(simulated.sim.called("fstat")) <= 12
+
+
+@pytest.mark.parametrize("seconds", [2, 8])
+def test_asking_takes_at_most_a_tenth_of_the_time(simulated: Simulated, seconds: float) -> None:
+    """F07, F08."""
+    simulated.sim.script({"on": "query", "do": "slow", "seconds": seconds})
+    simulated.sim.settings.slots = 1
+    simulated.sim.usual = Program(15)
+    jobs = simulated.start(*(f"m{number}" for number in range(40)))
+    began = simulated.sim.clock()
+    for _ in range(600):  # something changes all the time
+        simulated.sim.sleep(1)
+        simulated.launcher.status(jobs)
+    asked = len(simulated.sim.called("fstat"))
+    assert 0.05 < asked * seconds / (simulated.sim.clock() - began) <= 0.11
+
+
+def test_jobs_of_others_neither_slow_nor_hurry_the_questions(simulated: Simulated) -> None:
+    """F08: they are in the answer, because one question is about all jobs of the user."""
+    simulated.programs(m=Program(10_000), other=Program(7))
+    (job,) = simulated.start("m")
+    simulated.sim.settings.slots = 3
+    others = simulated.make(runtime="elsewhere")
+    steps = tuple(simulated.step(f"other_{index}") for index in range(900))
+    others.start([Job("other", Tag("other-1"), steps, array=True)])
+    simulated.sim.script({"on": "query", "do": "huge", "seconds": 20})
+    for _ in range(30):
+        simulated.sim.sleep(1)
+        simulated.status(job)
+    asked = len(simulated.sim.called("fstat"))
+    assert asked >= 5  # not once in twenty seconds
+    for _ in range(600):
+        simulated.sim.sleep(1)
+        simulated.status(job)
+    assert len(simulated.sim.called("fstat")) - asked <= 600 / 28  # nor after every change
+
+
+def failures(simulated: Simulated, job: JobId, seconds: int) -> int:
+    count = 0
+    for _ in range(seconds):
+        simulated.sim.sleep(1)
+        try:
+            simulated.status(job)
+        except UnansweredError as error:
+            assert error.reported
+            count += 1
+    return count
+
+
+def test_a_scheduler_that_does_not_answer_is_told_of_rarely_and_asked_less_and_less(
+    simulated: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F01, F02, F08."""
+    simulated.sim.usual = Program(20_000)
+    (job,) = simulated.start("m")
+    simulated.after(100, job)
+    simulated.sim.script({"on": "query", "do": "fail", "text": "connection refused"})
+    asked = len(simulated.sim.called("fstat"))
+    with caplog.at_level(logging.INFO):
+        tried = failures(simulated, job, 7200)
+        assert 7200 / 140 <= tried <= 7200 / 100
+        assert len(simulated.sim.called("fstat")) - asked == tried
+        first, *later = [one.getMessage() for one in caplog.records]
+        assert "fakewlm does not answer: fstat failed: fstat: error: connection refused" in first
+        assert "what is known is" in first
+        assert 4 <= len(later) <= 7
+        assert "times in" not in first
+        assert "(33 times in 63 min)" in later[-1]
+        assert "what is known is 64 min old" in later[-1]
+        caplog.clear()
+        simulated.sim.script()
+        assert failures(simulated, job, 300) == 0
+    (message,) = [one for one in caplog.records if one.levelno >= logging.INFO]
+    assert message.levelno == logging.INFO
+    assert f"fakewlm answers again, after {tried} failures in 2.0 h" in message.getMessage()
+
+
+def test_a_scheduler_that_fails_every_other_time_is_not_told_of_every_time(
+    simulated: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F01."""
+    rates = replace(simulated.scheduler.rates, last_interval=timedelta(seconds=3))
+    simulated.scheduler.rates = replace(rates, queries_per_minute=60)
+    simulated.launcher = simulated.make()
+    simulated.sim.usual = Program(20_000)
+    (job,) = simulated.start("m")
+    faults = [{"on": "query", "do": "fail", "times": 1, "skip": count} for count in range(1000)]
+    simulated.sim.script(*faults)
+    with caplog.at_level(logging.INFO):
+        tried = failures(simulated, job, 600)
+    assert tried > 50
+    assert 10 <= len(caplog.records) <= 2 * 600 / 60
+
+
+def test_a_scheduler_whose_commands_hang_takes_little_time(simulated: Simulated) -> None:
+    """F07: a driver that only waits for it does nothing else."""
+    simulated.sim.usual = Program(20_000)
+    (job,) = simulated.start("m")
+    simulated.after(100, job)
+    simulated.sim.script({"on": "query", "do": "hang"})
+    began = simulated.sim.clock()
+    tried = failures(simulated, job, 3600)
+    hung = tried * simulated.scheduler.rates.timeout.total_seconds()
+    assert 0 < hung / (simulated.sim.clock() - began) < 0.25
+
+
+def test_a_job_that_waits_for_what_cannot_come_is_told_of_once_and_left_alone(
+    simulated: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F33."""
+    simulated.sim.settings.nodes = 4
+    step = replace(simulated.step("m"), resources=Resources(nodes=5))
+    (started,) = simulated.launcher.start([step])
+    fine = simulated.start("n")[0]
+    assert started.id is not None
+    answer = simulated.after(600, started.id)
+    assert isinstance(answer, Status)
+    assert (answer.state, answer.reason) == (State.QUEUED, "NodeLimit")
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert "job 1 (m-1) waits for what will not come: NodeLimit" in warning
+    assert simulated.sim.called("fdel") == []
+    simulated.launcher.stop([started.id])
+    assert simulated.ended(started.id).state is State.CANCELLED
+    assert simulated.ended(fine).state is State.COMPLETED
+
+
+def test_where_records_come_late_a_missing_one_is_waited_for_longer(simulated: Simulated) -> None:
+    """F21."""
+    simulated.sim.settings.keep = 1000
+    simulated.sim.records.lag = 8
+    simulated.sim.usual = Program(5, code=3)
+    assert simulated.ended(simulated.start("m")[0]).returncode == 3
+    simulated.sim.records.lag = 18
+    ended = simulated.ended(simulated.start("n")[0])
+    assert (ended.returncode, ended.source) == (3, Source.RECORD)
+
+
+def test_where_records_come_at_once_a_missing_one_is_not_waited_for_long(
+    simulated: Simulated,
+) -> None:
+    simulated.sim.settings.keep = 1000
+    simulated.sim.usual = Program(1, code=3)
+    simulated.programs(killed=Program(5, code=3))
+    _, members = simulated.array("m", 30)
+    for member in members:
+        simulated.ended(member)
+    (job,) = simulated.start("killed")
+    simulated.sim.records.lag = 1e9
+    before = simulated.sim.clock() + 5
+    ended = simulated.ended(job)
+    assert (ended.returncode, ended.source) == (3, Source.ACCOUNTING)
+    assert simulated.sim.clock() - before < 8
+
+
+def test_a_member_that_is_asked_about_later_is_not_taken_for_gone(simulated: Simulated) -> None:
+    simulated.sim.usual = Program(1000)
+    _, members = simulated.array("m", 3)
+    simulated.after(60, members[0])
+    assert state(simulated, members[2]) is State.RUNNING
 
 
 def test_asking_without_pause_does_not_press_the_scheduler(simulated: Simulated) -> None:

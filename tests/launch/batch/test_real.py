@@ -119,6 +119,23 @@ def test_members_of_an_array_have_their_own_ends(real: Real) -> None:
     assert len(real.cluster.jobs) == 5
 
 
+def test_a_large_array_in_pieces_is_known_to_another_process(real: Real) -> None:
+    """F10: also the piece that had to wait for its turn."""
+    real.cluster.set(quota=3)
+    scheduler = real.launcher.scheduler
+    scheduler.rates = replace(scheduler.rates, array_limit=3)
+    real.launcher = real.make(scheduler)
+    steps = tuple(real.step(f"m{number}", "sh", "-c", f"exit {number}") for number in range(5))
+    (started,) = real.launcher.start([Job("arr", Tag("arr-1"), steps, array=True)])
+    assert started.id is not None, started.error
+    assert [one.returncode for one in real.ended(*started.members)] == [0, 1, 2, 3, 4]
+    real.launcher = real.make()
+    assert [one.returncode for one in real.ended(*started.members)] == [0, 1, 2, 3, 4]
+    (whole,) = real.ended(started.id)
+    assert whole.state is State.FAILED
+    assert "4 of 5 steps" in whole.reason
+
+
 def test_steps_of_a_job_run_side_by_side(real: Real) -> None:
     meet = real.path / "meet"
     os.mkfifo(meet)

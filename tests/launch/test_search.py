@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +81,37 @@ def test_what_a_killed_driver_asked_for_is_not_started_behind_the_next_ones_back
     found = processes.find(tags)
     assert len(found) < len(tags)
     assert processes.find(tags) == found
+
+
+def test_a_request_that_a_killed_driver_left_unread_is_not_obeyed(
+    processes: KeeperProcesses, path: Path
+) -> None:
+    facts = read_facts(Place(path, path))
+    assert facts is not None
+    step = {"name": "n", "tag": "n-1", "argv": ["touch", str(path / "began")], "cwd": str(path)}
+    files = {"stdin": None, "stdout": str(path / "n.out"), "stderr": str(path / "n.err")}
+    message = {
+        "n": 1,
+        "do": "start",
+        "key": "k",
+        "env": {},
+        "steps": [{**step, **files, "env": {}}],
+    }
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(facts.socket)
+        assert b"keeper" in client.recv(1000)
+        halt(facts.pid)
+        client.sendall(json.dumps(message).encode() + b"\n")
+    os.kill(facts.pid, signal.SIGCONT)
+    assert processes.find([Tag("n-1")]) == {}
+    assert not (path / "n.out").exists()
+
+
+def halt(pid: int) -> None:
+    # The signal takes its time on a busy host, and nobody but a parent is told.
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        pass
 
 
 def test_it_is_found_also_when_the_keeper_was_killed(

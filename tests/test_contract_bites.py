@@ -83,6 +83,7 @@ SCHEDULERS = {
     "InheritsTheOuterJob": "test_a_job_submitted_from_inside_a_job_has_facts_of_its_own",
     "CleansNoName": "test_a_job_of_any_name_is_accepted",
     "KnowsNoClusters": "test_a_cluster_with_a_name_is_asked_by_it",
+    "GivesMembersOneId": "test_each_member_of_an_array_answers_and_is_stopped_for_itself_only",
     "CancelsTheFirstOnly": "test_a_cancel_names_every_job",
     "ForgetsTheLimit": "test_a_job_at_its_limit_of_time_is_a_timeout[told at once]",
     "CallsTimeoutsFailed": "test_a_job_at_its_limit_of_time_is_a_timeout[told late]",

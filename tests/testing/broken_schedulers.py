@@ -99,6 +99,11 @@ class KnowsNoClusters(FakeScheduler):
         return ""
 
 
+class GivesMembersOneId(FakeScheduler):
+    def member(self, native: NativeId, index: int, /) -> NativeId:
+        return native
+
+
 class CancelsTheFirstOnly(FakeScheduler):
     def cancel(self, ids: Sequence[NativeId], /) -> Invocation:
         return super().cancel(ids[:1])

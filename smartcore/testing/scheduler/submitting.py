@@ -13,10 +13,11 @@ import pytest
 from smartcore.spec import Job, JobId, State, Status, Step, Tag, run_command
 from smartcore.spec.scheduler import CommandLineScheduler
 
+from ..context import batch_launcher
 from ..contract import case
 from ..fakewlm.cluster import FakeCluster
 from ..launcher.names import NAMES
-from ..running import Bench
+from ..running import Bench, alive, wait_for_ends
 from .base import SchedulerCases, wait_for_state
 
 CHATTER = {
@@ -154,6 +155,42 @@ class SubmittingCases(SchedulerCases):
         assert cluster.calls.get("submit", 1) == 1
         (whole,) = bench.ends([started.id])
         assert whole.state is State.FAILED
+
+    @case("F13", "F09")
+    def test_each_member_of_an_array_answers_and_is_stopped_for_itself_only(
+        self, bench: Bench
+    ) -> None:
+        steps = tuple(bench.holding() for _ in range(3))
+        (started,) = bench.launcher.start([Job("array", steps[0].tag, steps, array=True)])
+        members = started.members
+        assert len({started.id, *members}) == 4
+        for step in steps:
+            bench.wait_until((step.cwd / "up").exists, "the start of every member")
+        for member in members:
+            wait_for_state(bench, member, State.RUNNING)
+        bench.launcher.stop(members[1:2])
+        assert bench.ends(members[1:2])[0].state is State.CANCELLED
+        bench.wait_until_gone(steps[1])
+        for number in (0, 2):
+            assert alive(steps[number])
+            wait_for_state(bench, members[number], State.RUNNING)
+        bench.launcher.stop(members)
+        ended = bench.ends(members)
+        assert [status.state for status in ended] == [State.CANCELLED] * 3
+
+    @case("F10", "F13")
+    def test_an_array_over_the_limit_is_one_job_in_several_submits(
+        self, bench: Bench, plugin: CommandLineScheduler, experiment: Path
+    ) -> None:
+        plugin.rates = replace(plugin.rates, array_limit=2)
+        launcher = batch_launcher(experiment, plugin)
+        steps = tuple(bench.sh(f"exit {number}") for number in range(5))
+        (started,) = launcher.start([Job("array", steps[0].tag, steps, array=True)])
+        assert started.id is not None, started.error
+        ids = [*started.members, started.id]
+        ended = wait_for_ends(launcher, ids, self.patience)
+        assert [ended[job].returncode for job in ids[:5]] == list(range(5))
+        assert ended[started.id].state is State.FAILED
 
     @case("F14")
     def test_a_cluster_with_a_name_is_asked_by_it(self, bench: Bench, fake: FakeCluster) -> None:

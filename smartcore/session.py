@@ -28,6 +28,7 @@ from smartcore.error import (
     StepFailedError,
 )
 from smartcore.launch import check, index, report
+from smartcore.launch.bundle import bundles
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.engine import Engine
 from smartcore.launch.interrupts import Interrupts
@@ -46,6 +47,7 @@ from smartcore.spec import (
     JobId,
     Launcher,
     LauncherContext,
+    Placement,
     ShardAddress,
     State,
     Status,
@@ -158,7 +160,7 @@ class Session:
         :param skip_completed: leave out what has completed or is running
         :param policy: what a failure leads to
         """
-        given = models_of(entities)
+        given, started = models_of(entities), entities
         if skip_completed:
             entities = self._outstanding(entities)
         check.before_start(
@@ -180,7 +182,7 @@ class Session:
             try:
                 for database in databases_of(entities):
                     self._start_database(database)
-                self._start_models(models, policy)
+                self._start_models(models, started, policy)
                 runs = [self.runs[model.name] for model in given]
                 if block:
                     self._show(runs, display)
@@ -235,7 +237,9 @@ class Session:
             ending = [run.latest for run in self._ending]
             self._processes.insist([run.job for run in ending if run.job and run.active])
 
-    def _start_models(self, models: Sequence[Model], policy: Policy) -> None:
+    def _start_models(
+        self, models: Sequence[Model], entities: Sequence[Startable], policy: Policy
+    ) -> None:
         runs = []
         active = {run.name for run in self.active()}
         self._colocated = {name: at for name, at in self._colocated.items() if name in active}
@@ -245,9 +249,20 @@ class Session:
             runs.append(self._run(self.step(model, taken), MODEL))
             if model.colocation is not None:
                 self._colocated[model.name] = taken[-1]
+            else:
+                runs[-1].place = self._placing(model, runs[-1].step)
+        jobs = bundles(entities, {run.name: run.step for run in runs})
         for run in runs:
-            run.policy, run.group = policy, runs
+            run.policy, run.group, run.bundle = policy, runs, jobs.get(run.name)
         self._launch(runs)
+
+    def _placing(self, model: Model, step: Step) -> Callable[[Placement], Step]:
+        # What the model finds its databases by is as it is now; only the place is not known yet.
+        def place(placement: Placement) -> Step:
+            placed = self._builder.build(model, step.command.env, placement)
+            return replace(placed, tag=step.tag)
+
+        return place
 
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended. What never began would not begin now.
@@ -263,7 +278,11 @@ class Session:
             run.limited,
             policy=replace(run.policy, retries=left - 1),
             group=run.group,
+            place=run.place,
         )
+        if run.bundle is not None:  # a job of its own: those of the others have ended, or go on
+            step = again.step
+            again.bundle = replace(run.bundle, tag=step.tag, steps=(step,), array=False)
         try:
             self.journal.launch([again])
         except LauncherError as error:
@@ -487,9 +506,9 @@ class Session:
         open_runs = self.active()
         _ = self.journal
         self._find([run for run in open_runs if run.job is None])
-        self.engine.attach([run for run in open_runs if run.active])
         for run in open_runs:
             run.limited = run.kind == MODEL
+        self.engine.attach([run for run in open_runs if run.active])
         for identifier, checkpoint in story.databases.items():
             shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
             if shards:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from smartcore.error import LauncherError, WaitTimeoutError
 from smartcore.launch.process import write_files
 from smartcore.launch.run import Run
 from smartcore.launch.silence import Silence
+from smartcore.launch.waiting import Waiting
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -24,11 +25,15 @@ from smartcore.spec import (
     JobId,
     Launcher,
     Limits,
+    Places,
     Source,
     Started,
     State,
     Status,
+    Tag,
     Watches,
+    WatchesSome,
+    Work,
 )
 
 log = get_logger(__name__)
@@ -74,17 +79,20 @@ class Engine:
         if max_running is None and isinstance(launcher, Limits):
             max_running = launcher.max_running
         self.launcher = launcher
-        self.max_running = max_running
+        self._waiting = (
+            Waiting(max_running, launcher.nodes)
+            if isinstance(launcher, Places)
+            else Waiting(max_running)
+        )
         self._on_start = on_start
         self._on_end = on_end
         self._again = again
         self._clock = clock
         self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._pending: deque[Run] = deque()
         self._active: dict[JobId, Run] = {}
-        self._limited = 0
         self._absent_since: dict[JobId, float] = {}
-        self._asks = not isinstance(launcher, Watches)
+        # Those that the launcher does not tell of.
+        self._asked: dict[JobId, Run] = {}
         self._interval = FIRST_INTERVAL
         self._silence = Silence(type(launcher).__name__, clock)
         self._thread: threading.Thread | None = None
@@ -213,63 +221,67 @@ class Engine:
                 log.exception("the engine met an error of its own; please report it")
 
     def _patience(self) -> float | None:
-        return self._interval if self._asks and self._active else None
+        return self._interval if self._asked else None
+
+    def _must_ask(self, job: JobId) -> bool:
+        if isinstance(self.launcher, WatchesSome):
+            return not self.launcher.watches(job)
+        return not isinstance(self.launcher, Watches)
+
+    def _follow(self, run: Run, job: JobId) -> None:
+        run.job, run.started = job, self._clock()
+        self._active[job] = run
+        if self._must_ask(job):
+            self._asked[job] = run
 
     def _accept(self, runs: Sequence[Run], accepted: threading.Event) -> None:
         try:
-            # A database does not wait behind the models that the limit holds back.
-            self._pending.extendleft(run for run in reversed(runs) if not run.limited)
-            self._pending.extend(run for run in runs if run.limited)
+            self._waiting.add(runs)
             self._fill()
         finally:
             accepted.set()
 
     def _fill(self) -> None:
-        batch: list[Run] = []
-        limited = self._limited
-        while self._pending:
-            run = self._pending[0]
-            if run.limited and self.max_running is not None and limited >= self.max_running:
-                break
-            limited += run.limited
-            batch.append(self._pending.popleft())
-        if batch:
-            self._start(batch)
+        starting, refused = self._waiting.next()
+        for run, reason in refused:
+            self._end(run, _not_started(reason))
+        if starting:
+            self._start(starting)
 
-    def _start(self, batch: list[Run]) -> None:
-        refused = [(run, error) for run in batch if (error := _unwritten(run))]
-        unwritten = [run for run, _ in refused]
-        batch = [run for run in batch if run not in unwritten]
-        answers = self._answers(batch) if batch else []
-        now = self._clock()
-        for run, answer in zip(batch, answers, strict=True):
-            if answer.id is None:
-                refused.append((run, answer.error))
+    def _start(self, batch: Sequence[Run]) -> None:
+        works, refused = _works(batch)
+        answers = self._answers([work for work, _ in works]) if works else []
+        accepted: list[Run] = []
+        for (_, runs), answer in zip(works, answers, strict=True):
+            ids = answer.members or ((answer.id,) if answer.id is not None else ())
+            if len(ids) != len(runs):
+                refused += [(run, answer.error) for run in runs]
                 continue
             if answer.error:
-                log.warning("%s: %s", run.name, answer.error)
-            run.job, run.started = answer.id, now
-            run.status = Status(State.RUNNING if not self._asks else State.QUEUED)
-            self._active[answer.id] = run
-            self._limited += run.limited
+                log.warning("%s: %s", runs[0].name, answer.error)
+            for run, job in zip(runs, ids, strict=True):
+                self._follow(run, job)
+                run.status = Status(State.QUEUED if job in self._asked else State.RUNNING)
+            accepted += runs
         self._interval = FIRST_INTERVAL
         try:
-            self._on_start([run for run in batch if run.job is not None])
+            self._on_start(accepted)
         except Exception:  # a listener's fault must not lose the runs that did start
             log.exception("a listener for starts failed")
         for run, error in refused:
+            self._waiting.freed(run)
             self._end(run, _not_started(error))
 
-    def _answers(self, batch: Sequence[Run]) -> Sequence[Started]:
+    def _answers(self, works: Sequence[Work]) -> Sequence[Started]:
         kind = type(self.launcher).__name__
         try:
-            answers = self.launcher.start([run.step for run in batch])
-            wrong = not isinstance(answers, Sequence) or len(answers) != len(batch)
+            answers = self.launcher.start(works)
+            wrong = not isinstance(answers, Sequence) or len(answers) != len(works)
         except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
-            return [Started(error=f"{kind}: {error or type(error).__name__}")] * len(batch)
+            return [Started(error=f"{kind}: {error or type(error).__name__}")] * len(works)
         if wrong:
-            problem = f"{kind}.start was given {len(batch)} steps and answered {answers!r:.100}"
-            return [Started(error=problem)] * len(batch)
+            problem = f"{kind}.start was given {len(works)} steps and answered {answers!r:.100}"
+            return [Started(error=problem)] * len(works)
         return answers
 
     def _heard(self, job: JobId, status: Status) -> None:
@@ -281,7 +293,8 @@ class Engine:
             run.status = status
             return
         del self._active[job]
-        self._limited -= run.limited
+        self._asked.pop(job, None)
+        self._waiting.freed(run)
         self._end(run, status)
 
     def _end(self, run: Run, status: Status) -> None:
@@ -295,7 +308,7 @@ class Engine:
         if run.successor is not None:
             run.successor.waiters += waiters
             run.successor.submitted = self._clock()
-            self._pending.append(run.successor)
+            self._waiting.add([run.successor])
             return
         for wake in waiters:
             wake()
@@ -313,9 +326,8 @@ class Engine:
         try:
             for run in runs:
                 if run.job is not None:
-                    self._active[run.job] = run
-                    self._limited += run.limited
-                    run.started = self._clock()
+                    self._follow(run, run.job)
+                    self._waiting.adopt(run)
                     if run.status.state is State.NEW:
                         run.status = Status(State.UNKNOWN)
             ids = [run.job for run in runs if run.job is not None]
@@ -326,7 +338,7 @@ class Engine:
                 else:
                     answers = launcher.status(ids)
             except LauncherError as error:
-                if self._asks:  # it will be asked again
+                if all(job in self._asked for job in ids):  # it will be asked again
                     self._silence.failed(error)
                 else:
                     errors.append(error)
@@ -339,7 +351,7 @@ class Engine:
     def _attached(self, job: JobId, answer: Answer) -> None:
         if not isinstance(answer, Absent):
             self._heard(job, answer)
-        elif self._asks:  # it may be known later: accounting lags
+        elif job in self._asked:  # it may be known later: accounting lags
             self._missing(job)
         else:
             reason = "ended while nobody watched, and left no record"
@@ -360,8 +372,8 @@ class Engine:
             for run in runs:
                 if run.active and run.job is None:
                     # It waits, or a Ctrl-C came before it was handed over.
-                    if run in self._pending:
-                        self._pending.remove(run)
+                    if run in self._waiting:
+                        self._waiting.remove(run)
                     self._end(run, Status(State.CANCELLED, cause=Cause.STOPPED))
             ids = [run.job for run in runs if run.job is not None and run.job in self._active]
             if ids:
@@ -377,7 +389,7 @@ class Engine:
     def _ask(self) -> None:
         asked = self._clock()
         try:
-            answers = self.launcher.status(list(self._active))
+            answers = self.launcher.status(list(self._asked))
         except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
             # A question that failed says nothing about the jobs: their last states stay.
             self._silence.failed(error)
@@ -386,7 +398,7 @@ class Engine:
             price = self._clock() - asked
             self._interval = max(min(2 * self._interval, LAST_INTERVAL), price / ASKING_SHARE)
         self._silence.answered()
-        for job, run in list(self._active.items()):
+        for job, run in list(self._asked.items()):
             answer = answers.get(job, ABSENT)
             if isinstance(answer, Absent):
                 self._missing(job)
@@ -433,6 +445,22 @@ def _await(event: threading.Event, timeout: float | None = None) -> bool:
         if deadline is not None and time.monotonic() >= deadline:
             return False
     return True
+
+
+def _works(batch: Sequence[Run]) -> tuple[list[tuple[Work, list[Run]]], list[tuple[Run, str]]]:
+    """What to start, with the runs that it stands for, and what cannot be started."""
+    refused = [(run, error) for run in batch if (error := _unwritten(run))]
+    unwritten = {run.step.tag for run, _ in refused}
+    together: dict[Tag, list[Run]] = {}
+    for run in batch:
+        if run.step.tag not in unwritten:
+            together.setdefault(run.bundle.tag if run.bundle else run.step.tag, []).append(run)
+    works: list[tuple[Work, list[Run]]] = []
+    for runs in together.values():
+        bundle = runs[0].bundle
+        steps = tuple(run.step for run in runs)
+        works.append((replace(bundle, steps=steps) if bundle else steps[0], runs))
+    return works, refused
 
 
 def _unwritten(run: Run) -> str:

@@ -7,7 +7,7 @@ with the version of the format (``v``), the time in seconds (``at``), the number
 
     open      experiment, launcher, host, pid, born (start time: ticks after boot)
     launch    runs: [{tag, name, kind, run_id, cwd, out, err}]     before it is done
-    started   jobs: {tag: job}
+    started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
     database  identifier, checkpoint
 
@@ -26,12 +26,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smartcore.error import ConfigError, InputError, LauncherError, PathNotFoundError
 from smartcore.launch import proc
+from smartcore.launch.plan import Share
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
 from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, Tag
@@ -101,7 +102,9 @@ class Journal:
         """Write the ids of what was started."""
         jobs = {run.step.tag: run.job for run in runs if run.job is not None}
         if jobs:
-            self._write("started", jobs=jobs)
+            places = {run.step.tag: [asdict(share) for share in run.shares] for run in runs}
+            known = {tag: shares for tag, shares in places.items() if shares}
+            self._write("started", jobs=jobs, **({"places": known} if known else {}))
 
     def ended(self, run: Run) -> None:
         """Write how a run ended."""
@@ -310,6 +313,9 @@ def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> No
             if tag in runs and runs[tag].active:
                 runs[tag].job = JobId(str(job))
                 runs[tag].status = Status(State.RUNNING, seen=_time(at))
+        for tag, shares in _mapping(line.get("places")).items():
+            if tag in runs:
+                runs[tag].shares = tuple(map(_share, _list(shares)))
     elif what == "ended":
         run = runs.get(str(line["tag"]))
         if run is not None:
@@ -360,6 +366,11 @@ def unseen(run: Run) -> Status:
     """The status of a run that was written down, and of which nobody knows whether it started."""
     reason = "its driver ended while launching it"
     return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
+
+
+def _share(item: Mapping[str, object]) -> Share:
+    numbers = {key: int(str(item[key])) for key in ("tasks", "cpus", "gpus", "memory")}
+    return Share(str(item["node"]), **numbers)
 
 
 def _time(seconds: float) -> datetime:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from smartcore.launch.plan import Shares
 from smartcore.launch.policy import DEFAULT, Policy
-from smartcore.spec import JobId, State, Status, Step
+from smartcore.spec import Job, JobId, Placement, State, Status, Step
 
 FINE = frozenset({State.COMPLETED, State.CANCELLED})
 
@@ -25,6 +26,9 @@ class Run:
     :param submitted: ``time.monotonic()`` when it was handed to the engine
     :param started: the same when the launcher accepted it, None before
     :param ended: the same when its end was known, None before
+    :param bundle: the job that it is a part of; None for a step of its own
+    :param place: makes its step for the place that it was given; None if it runs anywhere
+    :param shares: the parts of nodes that it has
     :param policy: what its failure leads to
     :param group: all that were started with it, itself included
     :param successor: the run that took its place when it failed
@@ -40,6 +44,9 @@ class Run:
     started: float | None = None
     ended: float | None = None
     waiters: list[Callable[[], None]] = field(default_factory=list)
+    bundle: Job | None = None
+    place: Callable[[Placement], Step] | None = None
+    shares: Shares = ()
     policy: Policy = DEFAULT
     group: Sequence[Run] = ()
     successor: Run | None = None

@@ -39,15 +39,18 @@ class StepBuilder:
     registry: Registry
     _facts: dict[str, Facts] = field(default_factory=dict)
 
-    def build(self, model: Model, client_env: Mapping[str, str]) -> Step:
+    def build(
+        self, model: Model, client_env: Mapping[str, str], placement: Placement | None = None
+    ) -> Step:
         """The step of ``model``; nothing is written or started.
 
         :param client_env: variables by which the model finds its databases; its own win over them
+        :param placement: where it runs; None leaves that to the run command
         """
         settings = model.run_settings
         cwd = Path(model.path).absolute()
         env = {**client_env, **key_environment(model), **settings.environment()}
-        command = self._command(settings, cwd, env)
+        command = self._command(settings, cwd, env, placement)
         return Step(
             name=model.name,
             tag=make_tag(model.name),
@@ -58,7 +61,9 @@ class StepBuilder:
             resources=settings.resources(),
         )
 
-    def _command(self, settings: RunSettings, cwd: Path, env: dict[str, str]) -> Command:
+    def _command(
+        self, settings: RunSettings, cwd: Path, env: dict[str, str], placement: Placement | None
+    ) -> Command:
         runtime = container_runtime() if settings.container is not None else ""
         argv = settings.program_argv(cwd, container_runtime=runtime)
         program = settings.run_command
@@ -69,8 +74,8 @@ class StepBuilder:
             return Command((program, *settings.format_run_args(), *argv), env)
         placing = self.registry.run_command(name)
         launch = Launch(argv, settings, cwd, env)
-        placement = Placement(settings.resources().hosts)
-        return placing.build(launch, placement, self._probe(placing, program))
+        where = placement or Placement(settings.resources().hosts)
+        return placing.build(launch, where, self._probe(placing, program))
 
     def _probe(self, placing: RunCommand, program: str) -> Facts:
         if program not in self._facts:

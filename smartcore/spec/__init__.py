@@ -32,6 +32,7 @@ from .launcher import (
     Processes,
     Score,
     Watches,
+    WatchesSome,
 )
 from .run import Completed, run_command
 from .run_commands import Facts, Launch, RunCommand
@@ -90,6 +91,7 @@ __all__ = [
     "LauncherRegistrar",
     "Limits",
     "NativeId",
+    "NativeIds",
     "Node",
     "Outcome",
     "Placement",
@@ -125,6 +127,7 @@ __all__ = [
     "Variables",
     "Verdict",
     "Watches",
+    "WatchesSome",
     "Work",
     "format_walltime",
     "hookimpl",

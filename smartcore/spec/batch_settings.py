@@ -7,7 +7,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 
-from smartcore.error import InputError
+from smartcore.error import InputError, InputTypeError
 
 from .executables import absolute_command
 from .run_settings import SettingsBase
@@ -29,6 +29,8 @@ class BatchSettings(SettingsBase, ABC):
         self, batch_cmd: str, batch_args: Mapping[str, str | None] | None = None, **kwargs: object
     ) -> None:
         self._preamble: list[str] = []
+        self._array: bool | None = None
+        self._throttle = 0
         self.batch_args = batch_args
         self.set_batch_command(batch_cmd)
         self._apply(dict(kwargs))
@@ -82,6 +84,30 @@ class BatchSettings(SettingsBase, ABC):
         self._batch_cmd = check_text(command, "batch command").strip()
         if not self._batch_cmd:
             raise InputError("batch command is empty; give a path or a name")
+
+    @property
+    def array(self) -> bool | None:
+        """True if the members of an ensemble are to be one job array, where each gets what these
+        settings ask for; False for one job that they share; None decides by what they ask for.
+        """
+        return self._array
+
+    @property
+    def throttle(self) -> int:
+        """How many members of an array may run at once; 0 for no limit."""
+        return self._throttle
+
+    def set_array(self, enabled: bool = True, throttle: int | None = None) -> None:
+        """Choose between one job array and one job for the members of an ensemble.
+
+        :param enabled: True for an array: each member gets what these settings ask for
+        :param throttle: how many members may run at once; None for no limit
+        :raises InputTypeError: something else than True or False, or no number
+        """
+        if not isinstance(enabled, bool):
+            raise InputTypeError(f"array is {enabled!r}; give True or False")
+        self._throttle = 0 if throttle is None else check_count(throttle, "throttle")
+        self._array = enabled
 
     def job_resources(self) -> Resources:
         """What was asked for by the setters, in the terms of all launchers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -71,6 +72,14 @@ class Watches(Protocol):
 
 
 @runtime_checkable
+class WatchesSome(Watches, Protocol):
+    """A launcher that tells of changes of some of its jobs only; the core asks about the others."""
+
+    def watches(self, job: JobId, /) -> bool:
+        """True if the sink hears of this job's end."""
+
+
+@runtime_checkable
 class Attaches(Protocol):
     """A launcher that can follow jobs which another process started."""
 
@@ -107,6 +116,18 @@ class Closes(Protocol):
         """Give back; running jobs go on. Safe to call twice."""
 
 
+@runtime_checkable
+class NativeIds(Protocol):
+    """A launcher whose jobs have another name in the workload manager than their id."""
+
+    def native_ids(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
+        """What the workload manager's own commands call these, at the price of few questions for
+        all; those that have no such name, or whose name is not known, are left out.
+
+        :raises LauncherError: the question could not be asked
+        """
+
+
 class Processes(Protocol):
     """The core's service that runs processes of this host; given to launchers, not implemented by
     them.
@@ -114,6 +135,9 @@ class Processes(Protocol):
     The same guarantees as :class:`Launcher`; every process gets a session of its own and
     ``/dev/null`` as standard input, and its end is an event.
     """
+
+    grace: timedelta
+    """How long a process that is stopped has between TERM and KILL."""
 
     def start(self, steps: Sequence[Step], /) -> Sequence[Started]:
         """Spawn every step, in order."""

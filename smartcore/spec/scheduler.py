@@ -58,6 +58,7 @@ class Submission:
     :param resources: what the job needs
     :param arguments: further arguments as the user gave them, ``name -> value``
     :param members: size of the array, 0 for a job that is none
+    :param throttle: how many members may run at once; 0 for no limit
     """
 
     name: str
@@ -68,6 +69,7 @@ class Submission:
     resources: Resources = field(default_factory=Resources)
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     members: int = 0
+    throttle: int = 0
 
 
 class Refusal(Enum):

@@ -100,7 +100,8 @@ class Job:
     :param resources: the nodes that the whole job needs
     :param preamble: lines put before the steps in the batch script
     :param arguments: further arguments of the submit command, as the user gave them
-    :param array: the steps are alike but for their data and may become one job array
+    :param array: each step is to be one member of a job array, with ``resources`` for itself
+    :param throttle: how many members of the array may run at once; 0 for no limit
     """
 
     name: str
@@ -110,6 +111,7 @@ class Job:
     preamble: tuple[str, ...] = ()
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     array: bool = False
+    throttle: int = 0
 
 
 Work = Step | Job

@@ -46,6 +46,7 @@ def prepare(
         resources=job.resources,
         arguments=job.arguments,
         members=len(job.steps) if array else 0,
+        throttle=job.throttle if array else 0,
     )
     check_submission(submission, job.name)
     for step in job.steps:
@@ -88,9 +89,12 @@ def split(job: Job, limit: int) -> tuple[list[Job], int]:
     count, most = len(job.steps), max(1, limit)
     if not job.array or count <= most:
         return [job], count
-    size = -(-count // -(-count // most))  # as many pieces as needed, and all about as large
+    number = -(-count // most)
+    size = -(-count // number)  # as many pieces as needed, and all about as large
+    # Together they must not run more at once than one array would.
+    throttle = max(1, job.throttle // number) if job.throttle else 0
     return [
-        replace(job, tag=tag, steps=job.steps[members.start : members.stop])
+        replace(job, tag=tag, throttle=throttle, steps=job.steps[members.start : members.stop])
         for tag, members in pieces(job.tag, count, size)
     ], size
 

@@ -1,0 +1,134 @@
+"""What was handed over and has not been started: who is next, and where it runs.
+
+Three ways, by what a run is: a part of a job is the workload manager's to hold back; a step in an
+allocation whose nodes are known waits until its cores are free; any other step counts against the
+limit of what may run at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from smartcore.error import SmartcoreError
+from smartcore.launch.plan import Pool, Queue, placement
+from smartcore.launch.run import Run
+from smartcore.log import get_logger
+from smartcore.spec import Node, Tag
+
+log = get_logger(__name__)
+
+NodesOf = Callable[[str], Sequence[Node]]
+
+
+class Waiting:
+    """Runs in the order in which they were handed over; used from one thread.
+
+    :param max_running: how many limited runs may be active at once; None for no limit
+    :param nodes: what an allocation grants, by its id; nothing where that is not known
+    """
+
+    def __init__(self, max_running: int | None, nodes: NodesOf = lambda allocation: ()) -> None:
+        self.max_running = max_running
+        self._nodes = nodes
+        self._runs: dict[Tag, Run] = {}
+        self._line: deque[Run] = deque()
+        self._places: dict[str, _Places | None] = {}
+        self._limited = 0
+
+    def __contains__(self, run: Run) -> bool:
+        return run.step.tag in self._runs
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Put them at the end; a database does not wait behind models that the limit holds back."""
+        for run in runs:
+            self._runs[run.step.tag] = run
+        self._line.extendleft(run for run in reversed(runs) if not run.limited)
+        self._line.extend(run for run in runs if run.limited)
+
+    def remove(self, run: Run) -> None:
+        """Forget one that is not to run."""
+        del self._runs[run.step.tag]
+        if run in self._line:
+            self._line.remove(run)
+        for places in self._places.values():
+            if places is not None:
+                places.queue.remove(run.step.tag)
+
+    def next(self) -> tuple[list[Run], list[tuple[Run, str]]]:
+        """Those that start now, and those that never can, with the reason.
+
+        Places are taken; they are given back by :meth:`freed`.
+        """
+        starting: list[Run] = []
+        refused: list[tuple[Run, str]] = []
+        while self._line:
+            run = self._line[0]
+            places = None if run.bundle is not None else self._places_of(run)
+            if run.bundle is not None:
+                starting.append(run)
+            elif places is not None:
+                obstacle = places.pool.obstacle(run.step.resources)
+                if obstacle:
+                    refused.append((run, f"{run.name} cannot run in the allocation: {obstacle}"))
+                else:
+                    places.queue.add(run.step.tag, run.step.resources)
+            elif run.limited and self.max_running is not None and self._limited >= self.max_running:
+                break
+            else:
+                self._limited += run.limited
+                starting.append(run)
+            self._line.popleft()
+        for run, _ in refused:
+            del self._runs[run.step.tag]
+        starting += self._placed()
+        for run in starting:
+            del self._runs[run.step.tag]
+        return starting, refused
+
+    def _placed(self) -> list[Run]:
+        started = []
+        for allocation, places in self._places.items():
+            for tag, shares in places.queue.next() if places is not None else ():
+                run = self._runs[Tag(tag)]
+                run.shares = shares
+                if run.place is not None:
+                    run.step = run.place(placement(shares, allocation))
+                started.append(run)
+        return started
+
+    def adopt(self, run: Run) -> None:
+        """Count one that another process started."""
+        if not run.shares:
+            self._limited += run.limited
+            return
+        places = self._places_of(run)
+        if places is None or any(share.node not in places.pool.nodes for share in run.shares):
+            run.shares = ()
+        else:
+            places.pool.take(run.shares)
+
+    def freed(self, run: Run) -> None:
+        """One that was started has ended."""
+        places = self._places.get(run.step.resources.allocation)
+        if run.shares and places is not None:
+            places.pool.give_back(run.shares)
+        elif run.bundle is None:
+            self._limited -= run.limited
+
+    def _places_of(self, run: Run) -> _Places | None:
+        allocation = run.step.resources.allocation
+        if allocation not in self._places:
+            try:
+                nodes = self._nodes(allocation)
+            except SmartcoreError as error:
+                log.warning("the nodes of the allocation are not known: %s", error)
+                nodes = ()
+            self._places[allocation] = _Places(nodes) if nodes else None
+        return self._places[allocation]
+
+
+class _Places:
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.pool = Pool(nodes)
+        self.queue = Queue(self.pool)

@@ -24,7 +24,7 @@ from smartcore.launch import proc
 
 HERE = Path(__file__).parent
 # What a busy host may take for anything that is waited for here.
-PATIENCE = 15.0
+PATIENCE = 60.0
 # In the environment of all that a round starts but the keeper, whose own is its own.
 MARK = "SMARTCORE_CHAOS_MARK"
 GATED = ("gated", "graceful", "stubborn", "forking")

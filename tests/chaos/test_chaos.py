@@ -27,7 +27,7 @@ FIXED = (1, 2, 3, 4, 5, 6)
 ENDS = (0, 0, 1, 3, 77, 255, -9, -15, -6)
 GATED = ("gated", "graceful", "stubborn", "forking")
 VICTIMS = ("driver", "keeper", "child", "shard")
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def seeds() -> list[int]:

@@ -143,6 +143,16 @@ def test_databases_do_not_count_against_the_limit(launcher: Telling) -> None:
     engine.close()
 
 
+def test_a_database_does_not_wait_behind_models_that_the_limit_holds_back(
+    launcher: Telling,
+) -> None:
+    engine = Engine(launcher, max_running=1)
+    engine.submit(runs("a", "b", "c"))
+    engine.submit(runs("db_0", "db_1", limited=False))
+    assert launcher.batches == [["a"], ["db_0", "db_1"]]
+    engine.close()
+
+
 def test_wait_returns_when_its_own_have_ended_and_not_for_others(
     launcher: Telling, engine: Engine
 ) -> None:

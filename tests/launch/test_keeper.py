@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.error import LauncherError
-from smartcore.launch import keeper, proc
+from smartcore.launch import keeper, proc, spawn
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.ledger import RecordFile
 from smartcore.launch.ledger_reader import read_records
@@ -346,6 +346,8 @@ def test_a_keeper_killed_in_the_middle_of_a_start_loses_and_doubles_nothing(home
     started = driver.processes.start(steps)
     jobs = [one.id for one in started if one.id is not None]
     doubtful = [one.error for one in started if one.id is None]
+    for job in jobs:
+        wait_for_program(job)
     running = [line for _, line in command_lines() if line.startswith(f"sleep\0{mark}")]
     driver.processes.stop(jobs)
     for pid, line in command_lines():
@@ -357,6 +359,13 @@ def test_a_keeper_killed_in_the_middle_of_a_start_loses_and_doubles_nothing(home
     assert len(jobs) + len(doubtful) == len(steps)
     assert len(set(running)) == len(running) >= len(jobs) - 1
     assert {driver.next()[0] for _ in jobs} == set(jobs)
+
+
+def wait_for_program(job: JobId) -> None:
+    # Whoever starts a process hears of its execve(2) a moment before it has its arguments.
+    with contextlib.suppress(OSError):
+        while spawn.alive(job) and not Path(f"/proc/{pid_of(job)}/cmdline").read_bytes():
+            pass
 
 
 def command_lines() -> Iterator[tuple[int, str]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smartcore.error import LauncherError
+from smartcore.launch.batch.book import Book
 from smartcore.launch.batch.ceiling import Ceiling, limited
 from smartcore.launch.batch.commands import Commands, World
 from smartcore.launch.batch.evidence import combine
 from smartcore.launch.batch.holding import check_job
-from smartcore.launch.batch.ids import Ref, parse_id, whole_id
+from smartcore.launch.batch.ids import Ref, whole_id
 from smartcore.launch.batch.lag import RecordLag
 from smartcore.launch.batch.prepare import (
     RECORDS,
@@ -23,9 +23,9 @@ from smartcore.launch.batch.prepare import (
     write_durably,
 )
 from smartcore.launch.batch.queries import Accounting, Queue, UnansweredError, cancel
-from smartcore.launch.batch.record import Records, record_name
+from smartcore.launch.batch.record import Records
 from smartcore.launch.batch.submit import Held, Submitter
-from smartcore.launch.batch.tracking import Judge, Part, Tracked, adopt, part_of
+from smartcore.launch.batch.tracking import Judge, Part, adopt
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -94,13 +94,16 @@ class BatchLauncher(Launcher):
         self._accounting = Accounting(self.commands)
         self._submitter = Submitter(self.commands, self._records)
         self._lag = RecordLag(rates.record_lag.total_seconds())
-        self._tracked: dict[Tag, Tracked] = {}
-        self._ids: dict[JobId, tuple[Ref, ...]] = {}
+        self._book = Book(
+            self.scheduler,
+            self.place.experiment / SCRIPTS,
+            self.write,
+            self._submitter.held,
+            self.world.clock,
+        )
         self._failed: dict[Tag, Status] = {}
         self._followed: dict[JobId, tuple[Part, ...]] = {}
-        self._notes: set[str] | None = None
         self._judged: float | None = None
-        self._stranger = False  # a job of another process, about which nothing was asked yet
         self._parts: dict[str, Part] = {}
         self._unsettled: dict[str, Part] = {}
 
@@ -160,25 +163,20 @@ class BatchLauncher(Launcher):
 
     def _accept(self, held: Held, native: NativeId) -> Ref:
         ref = replace(held.ref, native=native, index=None)
-        tracked = self._track(ref)
+        tracked = self._book.track(ref)
         if held.again:
             tracked.doubtful = True
             self._submitter.duplicates.suspect(ref)
         return ref
 
-    def _track(self, ref: Ref) -> Tracked:
-        tracked = Tracked(ref, self.scheduler.key(ref.native), self.world.clock())
-        self._tracked[ref.tag] = tracked
-        return tracked
-
     def _look_for_duplicates(self) -> None:
         adopted, cleared = self._submitter.duplicates.look()
         for ref, native in adopted:
-            adopt(self._tracked[ref.tag], native, self.world.clock(), self.scheduler)
+            adopt(self._book.tracked[ref.tag], native, self.world.clock(), self.scheduler)
             self._queue.hurry()
-            self._note_native(ref.tag, native)
+            self._book.note(ref.tag, native)
         for ref in cleared:
-            self._tracked[ref.tag].doubtful = False
+            self._book.tracked[ref.tag].doubtful = False
 
     def _submit_held(self) -> None:
         for held in self._submitter.due():
@@ -191,55 +189,18 @@ class BatchLauncher(Launcher):
                 continue
             self._accept(held, answer)
             self._queue.hurry()
-            self._note_native(held.ref.tag, answer)
-
-    # -- ids that were given before the scheduler's was known -----------------------------------
-
-    def _note(self, tag: Tag) -> Path:
-        return self.place.experiment / SCRIPTS / f"{record_name(tag, 0)}.id"
-
-    def _note_native(self, tag: Tag, native: NativeId) -> None:
-        try:
-            self.write(self._note(tag), native)
-        except OSError as error:
-            log.warning("%s is job %s, which could not be noted: %s", tag, native, error)
-
-    def _refs(self, job: JobId) -> tuple[Ref, ...]:
-        if job not in self._ids:
-            self._ids[job] = parse_id(job)
-        return self._ids[job]
-
-    def _find(self, ref: Ref) -> Tracked | None:
-        tracked = self._tracked.get(ref.tag)
-        if tracked is None and ref.tag not in self._submitter.held:
-            native = self._noted(ref.tag) or ref.native
-            if native:
-                tracked = self._track(replace(ref, native=native, index=None))
-                self._stranger = True
-        return tracked
-
-    def _noted(self, tag: Tag) -> NativeId:
-        if self._notes is None:  # listed once, because there is a note for few jobs only
-            try:
-                names = os.listdir(self.place.experiment / SCRIPTS)  # noqa: PTH208
-            except FileNotFoundError:
-                names = []
-            self._notes = {name for name in names if name.endswith(".id")}
-        note = self._note(tag)
-        if note.name not in self._notes:
-            return NativeId("")
-        return NativeId(note.read_text(encoding="utf-8"))
+            self._book.note(held.ref.tag, answer)
 
     # -- status ---------------------------------------------------------------------------------
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
-        self._notes = None
+        self._book.look()
         self._submit_held()
         self._look_for_duplicates()
         for job in ids:
             if job not in self._followed:
                 self._follow(job)
-        if self._parts and (self._queue.due or self._stranger):
+        if self._parts and (self._queue.due or self._book.stranger):
             if self._queue.failed and not self._queue.due:
                 raise UnansweredError(
                     f"{self.scheduler.name} has not answered yet about jobs that another process"
@@ -262,25 +223,21 @@ class BatchLauncher(Launcher):
         return self.status(ids)
 
     def _follow(self, job: JobId) -> tuple[Part, ...]:
-        parts: list[Part] = []
-        refs = self._refs(job)
-        found = [(ref, tracked) for ref in refs if (tracked := self._find(ref)) is not None]
-        for ref, tracked in found:
-            parts += [part_of(tracked, index, self.scheduler) for index in ref.indices]
+        parts, whole = self._book.parts(job)
         for part in parts:
             if not part.final:
                 self._parts[part.name] = self._unsettled[part.name] = part
-        if found and len(found) == len(refs):
-            self._followed[job] = tuple(parts)
-        return tuple(parts)
+        if whole:
+            self._followed[job] = parts
+        return parts
 
     def _refresh(self) -> None:
         # About all that have not ended, because an answer replaces the one before it.
-        living = [tracked for tracked in self._tracked.values() if not tracked.ended]
+        living = [tracked for tracked in self._book.tracked.values() if not tracked.ended]
         ours = {part.key for part in self._parts.values()}
         ours.update(tracked.parent for tracked in living)
         self._queue.refresh([tracked.ref.native for tracked in living], ours)
-        self._stranger = False
+        self._book.stranger = False
 
     def _decide(self, concerned: Mapping[str, Part]) -> None:
         now = self.world.clock()
@@ -314,9 +271,11 @@ class BatchLauncher(Launcher):
     def _answer(self, job: JobId) -> Answer:
         parts = self._followed.get(job)
         if parts is None:
-            answers = [answer for ref in self._ids[job] for answer in self._answers(ref)]
+            answers = [answer for ref in self._book.refs(job) for answer in self._answers(ref)]
+        elif len(parts) == 1:  # almost all are
+            return parts[0].status or ABSENT
         else:
-            answers = [ABSENT if part.status is None else part.status for part in parts]
+            answers = [part.status or ABSENT for part in parts]
         if len(answers) == 1:
             return answers[0]
         known = [answer for answer in answers if not isinstance(answer, Absent)]
@@ -324,14 +283,11 @@ class BatchLauncher(Launcher):
         return combine(known) if known and len(known) == len(answers) else ABSENT
 
     def _answers(self, ref: Ref) -> list[Answer]:
-        tracked = self._tracked.get(ref.tag)
-        if tracked is not None:
-            parts = [part_of(tracked, index, self.scheduler) for index in ref.indices]
-            return [ABSENT if part.status is None else part.status for part in parts]
         held = self._submitter.held.get(ref.tag)
         if held is not None:
             return [Status(State.QUEUED, reason=f"not submitted yet: {held.reason}")]
-        return [self._failed.get(ref.tag, ABSENT)]
+        parts = self._book.part(ref)
+        return [part.status or ABSENT for part in parts] or [self._failed.get(ref.tag, ABSENT)]
 
     # -- stop -----------------------------------------------------------------------------------
 
@@ -362,7 +318,7 @@ class BatchLauncher(Launcher):
         for part in named:
             jobs.setdefault(part.job.ref.tag, {})[part.index] = part
         for tag, parts in jobs.items():
-            ref = self._tracked[tag].ref
+            ref = self._book.tracked[tag].ref
             living = [part for part in parts.values() if not part.final]
             if len(parts) == ref.count:
                 targets |= {ref.native: living} if living else {}
@@ -392,7 +348,7 @@ class BatchLauncher(Launcher):
         return alive
 
     def _drop_held(self, ids: Collection[JobId]) -> None:
-        for ref in [ref for job in ids for ref in self._refs(job)]:
+        for ref in [ref for job in ids for ref in self._book.refs(job)]:
             held = self._submitter.held.get(ref.tag)
             if held is None:
                 continue

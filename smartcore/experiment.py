@@ -354,17 +354,23 @@ class Experiment:
         :param output_filename: file to write to instead of standard output; one that is there is
             not overwritten, a number is added
         """
-        from smartcore.preview import preview_of, render, write
+        from smartcore.launch.plan import places
+        from smartcore.preview import PlannedPreview, preview_of, render, write
 
         entities = self._session.entities(args)
         running = list(self._session.databases.values())
+        steps = self._session.planned_steps(entities)
         preview = preview_of(
             self.name,
             self.exp_path,
             self.launcher,
             entities,
-            self._session.planned_steps(entities),
+            steps,
             running,
+            [
+                PlannedPreview(planned.name, planned.turn, tuple(places(planned)))
+                for planned in self._session.plan_of(entities, steps)
+            ],
         )
         text = render(preview, verbosity_level, output_format)
         if output_filename is None:

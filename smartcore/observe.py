@@ -25,6 +25,7 @@ from smartcore.spec import (
     JobId,
     Launcher,
     LauncherContext,
+    NativeIds,
     State,
     Status,
 )
@@ -108,6 +109,15 @@ class Observer:
         if not run.active or run.job is None:
             return False
         return run.job not in self._confirmed or _age(run) > STALE
+
+    def native_id(self, run: Run) -> str | None:
+        """What the workload manager's own commands call it; the id where that is not known."""
+        if run.job is not None and isinstance(self.launcher, NativeIds):
+            try:
+                return self.launcher.native_ids([run.job]).get(run.job, run.job)
+            except LauncherError as error:
+                log.warning("the launcher did not say what it calls %s: %s", run.name, error)
+        return run.job
 
     def _find(self, runs: Sequence[Run]) -> None:
         # Their driver was killed while it launched them.

@@ -35,6 +35,7 @@ from smartcore.launch.interrupts import Interrupts
 from smartcore.launch.journal import Journal, Story, unseen
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
+from smartcore.launch.plan import Planned, plan
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import FINE, Run
@@ -99,6 +100,7 @@ class Session:
         self._processes: KeeperProcesses | None = None
         self._listeners = Listeners()
         self._ending: Sequence[Run] = ()
+        self._noted: set[str] = set()
 
     @property
     def engine(self) -> Engine:
@@ -318,6 +320,7 @@ class Session:
             self.runs[run.name] = run
         self.history += runs
         _warn_at_exit(self)
+        self._note_nodes(runs)
         self.engine.submit(runs)
 
     def _start_database(self, database: Orchestrator) -> None:
@@ -336,6 +339,31 @@ class Session:
         )
         self.databases[database.db_identifier] = database
         self.journal.database(database.db_identifier, database.checkpoint_file)
+
+    def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
+        """Where the models of ``entities`` would run in their allocations; nothing for those that
+        nobody plans.
+        """
+        jobs = bundles(entities, steps)
+        by_allocation: dict[str, list[Step]] = {}
+        for model in models_of(entities):
+            if model.name not in jobs:
+                step = steps[model.name]
+                by_allocation.setdefault(step.resources.allocation, []).append(step)
+        found: list[Planned] = []
+        for allocation, some in by_allocation.items():
+            nodes = self.engine.nodes(allocation)
+            if nodes:
+                found += plan(nodes, [(step.name, step.resources) for step in some])
+        return found
+
+    def _note_nodes(self, runs: Sequence[Run]) -> None:
+        wanted = {run.step.resources.allocation for run in runs if run.bundle is None}
+        for allocation in sorted(wanted - self._noted):
+            self._noted.add(allocation)
+            nodes = self.engine.nodes(allocation)
+            if nodes:
+                self.journal.nodes(allocation, nodes)
 
     # -- steps ----------------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ from .shell import Shell
 COMMANDS = {
     "databases": LazyCommand("smartcore.cli.databases:databases", "Show database back ends."),
     "doctor": LazyCommand("smartcore.cli.doctor:doctor", "Check that smartcore can work here."),
+    "explain": LazyCommand("smartcore.cli.allocation:explain", "Tell all about one model."),
     "gc": LazyCommand("smartcore.cli.housekeeping:gc", "End and remove what has no owner."),
     "info": LazyCommand("smartcore.cli.info:info", "Show versions, paths and settings."),
     "launchers": LazyCommand(
         "smartcore.cli.launchers:launchers", "Show launchers, and which one auto takes."
     ),
     "logs": LazyCommand("smartcore.cli.experiments:logs", "Print the output of a model."),
+    "plan": LazyCommand("smartcore.cli.allocation:plan", "Show who runs where, and who is next."),
     "plugins": LazyCommand("smartcore.cli.plugins:plugins", "Show and check installed plugins."),
     "ps": LazyCommand("smartcore.cli.housekeeping:ps", "Show all experiments on this host."),
     "status": LazyCommand("smartcore.cli.experiments:status", "Show how an experiment stands."),

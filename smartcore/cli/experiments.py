@@ -22,7 +22,8 @@ PATH = click.argument("path", type=click.Path(exists=True, file_okay=False, path
 WATCH_INTERVAL = 1.0
 
 
-def _observer(shell: Shell, path: Path) -> Observer:
+def observer_of(shell: Shell, path: Path) -> Observer:
+    """Who looks at the experiment in ``path``."""
     from smartcore.observe import Observer
 
     return Observer(path, shell.registry, shell.config)
@@ -45,7 +46,7 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
       smartcore status ./my-experiment
       smartcore status ./my-experiment --watch
     """
-    observer = _observer(shell, path)
+    observer = observer_of(shell, path)
     runs = observer.refresh()
     _show(observer, runs, as_json)
     while watch and any(run.active for run in runs):
@@ -113,8 +114,8 @@ def logs(shell: Shell, path: Path, name: str, errors: bool, follow: bool, as_jso
       smartcore logs ./my-experiment flow_0
       smartcore logs ./my-experiment flow_0 --errors --follow
     """
-    observer = _observer(shell, path)
-    run = _named(observer.refresh(), name)
+    observer = observer_of(shell, path)
+    run = named(observer.refresh(), name)
     file = run.step.stderr if errors else run.step.stdout
     try:
         stream = file.open("rb")
@@ -126,7 +127,7 @@ def logs(shell: Shell, path: Path, name: str, errors: bool, follow: bool, as_jso
             print_json({"name": name, "file": str(file), "text": text})
             return
         while True:
-            going = follow and _named(observer.refresh(), name).active
+            going = follow and named(observer.refresh(), name).active
             while chunk := stream.read(65536):
                 click.echo(chunk, nl=False)
             if not going:
@@ -135,7 +136,11 @@ def logs(shell: Shell, path: Path, name: str, errors: bool, follow: bool, as_jso
             time.sleep(WATCH_INTERVAL / 4)
 
 
-def _named(runs: list[Run], name: str) -> Run:
+def named(runs: list[Run], name: str) -> Run:
+    """The newest run of a name.
+
+    :raises InputError: there is none
+    """
     for run in runs:
         if run.name == name:
             return run
@@ -158,7 +163,7 @@ def stop(shell: Shell, path: Path, names: tuple[str, ...], as_json: bool) -> Non
       smartcore stop ./my-experiment
       smartcore stop ./my-experiment flow_0 flow_1
     """
-    stopped = _observer(shell, path).stop(names)
+    stopped = observer_of(shell, path).stop(names)
     if as_json:
         print_json({"stopped": [{"name": run.name, "job": run.job} for run in stopped]})
         return

@@ -25,6 +25,7 @@ from smartcore.spec import (
     JobId,
     Launcher,
     Limits,
+    Node,
     Places,
     Source,
     Started,
@@ -134,6 +135,24 @@ class Engine:
         _await(done)
         if errors:
             raise errors[0]
+
+    def nodes(self, allocation: str) -> Sequence[Node]:
+        """What an allocation grants; nothing where the core does not plan.
+
+        :param allocation: its id; empty for the one that this process is in
+        """
+        found: list[Node] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            try:
+                found.extend(self._waiting.nodes(allocation))
+            finally:
+                done.set()
+
+        self._tell(ask)
+        _await(done)
+        return found
 
     def cancel(self, runs: Sequence[Run], *, started: bool = True) -> None:
         """Ask for the end of runs, from any thread, also the engine's; returns at once.

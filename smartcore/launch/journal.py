@@ -6,9 +6,10 @@ with the version of the format (``v``), the time in seconds (``at``), the number
 (``turn``: each counts one more than all before it, since clocks jump), and ``what`` happened::
 
     open      experiment, launcher, host, pid, born (start time: ticks after boot)
-    launch    runs: [{tag, name, kind, run_id, cwd, out, err}]     before it is done
+    launch    runs: [{tag, name, kind, run_id, cwd, out, err, needs}]     before it is done
     started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
+    nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
     database  identifier, checkpoint
 
 Lines are only appended, whole, in one write each; one that a full disk has torn is written again on
@@ -27,15 +28,23 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from smartcore.error import ConfigError, InputError, LauncherError, PathNotFoundError
 from smartcore.launch import proc
-from smartcore.launch.plan import Share
+from smartcore.launch.plain import (
+    node_from_json,
+    resources_from_json,
+    resources_to_json,
+    share_from_json,
+    status_from_json,
+    status_to_json,
+    time_of,
+)
 from smartcore.launch.run import Run
 from smartcore.log import get_logger
-from smartcore.spec import Cause, Command, JobId, Source, State, Status, Step, Tag
+from smartcore.spec import Cause, Command, JobId, Node, State, Status, Step, Tag
 
 log = get_logger(__name__)
 
@@ -106,6 +115,10 @@ class Journal:
             known = {tag: shares for tag, shares in places.items() if shares}
             self._write("started", jobs=jobs, **({"places": known} if known else {}))
 
+    def nodes(self, allocation: str, nodes: Sequence[Node]) -> None:
+        """Write what an allocation grants."""
+        self._write("nodes", allocation=allocation, nodes=[asdict(node) for node in nodes])
+
     def ended(self, run: Run) -> None:
         """Write how a run ended."""
         self._write("ended", tag=run.step.tag, status=status_to_json(run.status))
@@ -160,6 +173,7 @@ def _described(run: Run) -> dict[str, object]:
         "cwd": str(step.cwd),
         "out": str(step.stdout),
         "err": str(step.stderr),
+        "needs": resources_to_json(step.resources),
     }
 
 
@@ -189,6 +203,7 @@ class Story:
     :param databases: checkpoint of each database that was started, by identifier
     :param drivers: who wrote, in the order in which they began to
     :param hosts: from where each run was launched
+    :param nodes: what each allocation grants, where the core plans
     """
 
     name: str = ""
@@ -197,6 +212,7 @@ class Story:
     databases: dict[str, str] = field(default_factory=dict)
     drivers: list[Driver] = field(default_factory=list)
     hosts: dict[Tag, str] = field(default_factory=dict)
+    nodes: dict[str, list[Node]] = field(default_factory=dict)
 
 
 def read(experiment: Path) -> Story:
@@ -269,7 +285,7 @@ def _last_turn_of(file: Path) -> int:
 
 def _driver(opening: Mapping[str, object], living: bool) -> Driver:
     pid, born = int(str(opening["pid"])), int(str(opening.get("born") or 0))
-    opened = _time(float(str(opening["at"])))
+    opened = time_of(float(str(opening["at"])))
     return Driver(str(opening["host"]), pid, living, born, opened)
 
 
@@ -312,14 +328,17 @@ def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> No
         for tag, job in _mapping(line["jobs"]).items():
             if tag in runs and runs[tag].active:
                 runs[tag].job = JobId(str(job))
-                runs[tag].status = Status(State.RUNNING, seen=_time(at))
+                runs[tag].status = Status(State.RUNNING, seen=time_of(at))
         for tag, shares in _mapping(line.get("places")).items():
             if tag in runs:
-                runs[tag].shares = tuple(map(_share, _list(shares)))
+                runs[tag].shares = tuple(map(share_from_json, _list(shares)))
     elif what == "ended":
         run = runs.get(str(line["tag"]))
         if run is not None:
             run.status = status_from_json(_mapping(line["status"]))
+    elif what == "nodes":
+        nodes = [node_from_json(item) for item in _list(line["nodes"])]
+        story.nodes[str(line["allocation"])] = nodes
     elif what == "database":
         story.databases[str(line["identifier"])] = str(line["checkpoint"])
 
@@ -327,54 +346,19 @@ def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> No
 def _run(item: Mapping[str, object], at: float) -> Run:
     paths = {key: Path(str(item[key])) for key in ("cwd", "out", "err")}
     tag = Tag(str(item["tag"]))
-    step = Step(str(item["name"]), tag, Command(()), paths["cwd"], paths["out"], paths["err"])
-    run = Run(step, str(item["kind"]), int(str(item["run_id"])))
-    run.status = Status(State.QUEUED, seen=_time(at))
-    return run
-
-
-def status_to_json(status: Status) -> dict[str, object]:
-    """A status as plain data."""
-    return {
-        "state": status.state.name,
-        "returncode": status.returncode,
-        "cause": status.cause.name if status.cause else None,
-        "reason": status.reason,
-        "source": status.source.name,
-        "seen": status.seen.timestamp(),
-        "host": status.host,
-        "elapsed": status.elapsed.total_seconds() if status.elapsed is not None else None,
-    }
-
-
-def status_from_json(content: Mapping[str, object]) -> Status:
-    """The way back from :func:`status_to_json`."""
-    code, elapsed, cause = content["returncode"], content["elapsed"], content["cause"]
-    return Status(
-        state=State[str(content["state"])],
-        returncode=None if code is None else int(str(code)),
-        cause=None if cause is None else Cause[str(cause)],
-        reason=str(content["reason"]),
-        source=Source[str(content["source"])],
-        seen=_time(float(str(content["seen"]))),
-        host=str(content["host"]),
-        elapsed=None if elapsed is None else timedelta(seconds=float(str(elapsed))),
+    needs = resources_from_json(_mapping(item.get("needs")))
+    step = Step(
+        str(item["name"]), tag, Command(()), paths["cwd"], paths["out"], paths["err"], needs
     )
+    run = Run(step, str(item["kind"]), int(str(item["run_id"])))
+    run.status = Status(State.QUEUED, seen=time_of(at))
+    return run
 
 
 def unseen(run: Run) -> Status:
     """The status of a run that was written down, and of which nobody knows whether it started."""
     reason = "its driver ended while launching it"
     return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
-
-
-def _share(item: Mapping[str, object]) -> Share:
-    numbers = {key: int(str(item[key])) for key in ("tasks", "cpus", "gpus", "memory")}
-    return Share(str(item["node"]), **numbers)
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _list(value: object) -> list[Mapping[str, object]]:

@@ -221,17 +221,23 @@ class Planned:
     obstacle: str = ""
 
 
-def plan(nodes: Iterable[Node], steps: Sequence[tuple[str, Resources]]) -> list[Planned]:
+def plan(
+    nodes: Iterable[Node],
+    steps: Sequence[tuple[str, Resources]],
+    running: Sequence[tuple[str, Shares]] = (),
+) -> list[Planned]:
     """Share out an allocation among steps.
 
     How long they take is not known beforehand. In truth, each starts as soon as its place is free;
     the plan shows the order, and where.
 
-    :param steps: name and needs of each, in order
+    :param steps: name and needs of each that waits, in order
+    :param running: those that run already, with their places; they have turn 1
     """
     pool = Pool(nodes)
     queue = Queue(pool)
-    needs = dict(steps)
+    for _, shares in running:
+        pool.take(shares)
     planned: dict[str, Planned] = {}
     for name, resources in steps:
         obstacle = pool.obstacle(resources)
@@ -239,15 +245,26 @@ def plan(nodes: Iterable[Node], steps: Sequence[tuple[str, Resources]]) -> list[
             planned[name] = Planned(name, (), 0, obstacle)
         else:
             queue.add(name, resources)
-    turn = 0
-    while len(planned) < len(needs):
-        turn += 1
-        running = queue.next()
-        for name, shares in running:
-            planned[name] = Planned(name, shares, turn)
-        for _, shares in running:
+    first = [Planned(name, shares, 1) for name, shares in running]
+    turn, going = 1, list(running)
+    while len(queue):
+        started = queue.next()
+        planned |= {name: Planned(name, shares, turn) for name, shares in started}
+        for _, shares in going + started:
             pool.give_back(shares)
-    return [planned[name] for name, _ in steps]
+        going, turn = [], turn + 1
+    return first + [planned[name] for name, _ in steps]
+
+
+def places(planned: Planned) -> list[str]:
+    """Where a step runs, for people: ``nid001: 4 cores, 1 GPU``; or why it never can."""
+    if planned.obstacle:
+        return [planned.obstacle]
+    return [
+        f"{share.node}: {share.cpus} {'core' if share.cpus == 1 else 'cores'}"
+        + (f", {share.gpus} {'GPU' if share.gpus == 1 else 'GPUs'}" if share.gpus else "")
+        for share in planned.shares
+    ]
 
 
 class Queue:

@@ -116,8 +116,15 @@ class Waiting:
         elif run.bundle is None:
             self._limited -= run.limited
 
+    def nodes(self, allocation: str) -> Sequence[Node]:
+        """What an allocation grants; nothing where that is not known."""
+        places = self._known(allocation)
+        return () if places is None else list(places.pool.nodes.values())
+
     def _places_of(self, run: Run) -> _Places | None:
-        allocation = run.step.resources.allocation
+        return self._known(run.step.resources.allocation)
+
+    def _known(self, allocation: str) -> _Places | None:
         if allocation not in self._places:
             try:
                 nodes = self._nodes(allocation)

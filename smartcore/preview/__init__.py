@@ -12,6 +12,7 @@ from .view import (
     ExperimentPreview,
     Format,
     ModelPreview,
+    PlannedPreview,
     Verbosity,
 )
 from .write import write
@@ -22,6 +23,7 @@ __all__ = [
     "ExperimentPreview",
     "Format",
     "ModelPreview",
+    "PlannedPreview",
     "Verbosity",
     "describe_database",
     "describe_ensemble",

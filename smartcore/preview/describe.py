@@ -23,6 +23,7 @@ from .view import (
     FilesPreview,
     KeyPrefixing,
     ModelPreview,
+    PlannedPreview,
     RunPreview,
     ShardPreview,
     WrittenFile,
@@ -75,12 +76,14 @@ def preview_of(
     entities: Sequence[Model | Ensemble | Database],
     steps: Mapping[str, Step],
     running: Sequence[Database] = (),
+    plan: Sequence[PlannedPreview] = (),
 ) -> ExperimentPreview:
     """The preview of an experiment.
 
     :param entities: what would be started
     :param steps: the step of each model, member and shard by its name, as far as they are known
     :param running: databases that run already
+    :param plan: who runs where
     """
     live = tuple(describe_database(each, shard_steps(each, steps)) for each in running)
     started = {database.db_identifier for database in running}
@@ -104,6 +107,7 @@ def preview_of(
         ensembles=tuple(
             describe_ensemble(each, steps, seen) for each in entities if isinstance(each, Ensemble)
         ),
+        plan=tuple(plan),
     )
 
 

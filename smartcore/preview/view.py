@@ -239,10 +239,25 @@ class DatabasePreview:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPreview:
+    """Where one step runs in the allocation, and when.
+
+    :param name: the step's name
+    :param turn: 1 for what starts at once, 2 for what starts when that has ended...; 0 for never
+    :param places: nodes with cores, and why there are none
+    """
+
+    name: str
+    turn: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentPreview:
     """An experiment with what would be started in it.
 
     :param infrastructure: the databases that run already
+    :param plan: who runs where, in an allocation whose nodes are known
     """
 
     name: str
@@ -252,6 +267,7 @@ class ExperimentPreview:
     databases: tuple[DatabasePreview, ...]
     models: tuple[ModelPreview, ...]
     ensembles: tuple[EnsemblePreview, ...]
+    plan: tuple[PlannedPreview, ...] = field(default=(), metadata=_DEVELOPER)
 
 
 def visible(value: object, verbosity: Verbosity) -> Json:

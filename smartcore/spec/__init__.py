@@ -28,6 +28,7 @@ from .launcher import (
     LauncherContext,
     LauncherFactory,
     Limits,
+    NativeIds,
     Places,
     Processes,
     Score,

@@ -17,7 +17,6 @@ from smartcore.launch.plan import Share
 from smartcore.launch.run import Run
 from smartcore.spec import Command, JobId, Node, Resources, Step, Tag
 
-
 OBSTACLE = (
     "it needs 3 tasks of 1 cores on 3 nodes, and the allocation has 2 nodes with at most 4 cores,"
     " 1 GPUs each"

@@ -151,8 +151,12 @@ class Accounting:
         :raises LauncherError: there was no answer
         """
         scheduler, rates = self.commands.scheduler, self.commands.rates
-        self._due = self.commands.world.clock() + rates.first_interval.total_seconds() * 2
+        clock = self.commands.world.clock
+        end = clock() + self.commands.patience
+        self._due = clock() + rates.first_interval.total_seconds() * 2
         for chunk in chunks(scheduler, natives, rates.accounting_chunk):
+            if clock() > end:
+                return  # others wait for the answer to this call
             invocation = scheduler.accounting(chunk)
             if invocation is None:
                 self.off = "there is none"

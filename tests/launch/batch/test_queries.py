@@ -528,6 +528,54 @@ def test_nothing_is_said_about_jobs_of_another_process_before_the_queue_has_answ
     assert other.status([job])[job] is not ABSENT
 
 
+@pytest.mark.parametrize("chunk", [100, 7])
+def test_what_has_left_the_queue_is_asked_about_in_pieces(simulated: Simulated, chunk: int) -> None:
+    """F07: the fake refuses questions about more than a hundred."""
+    simulated.scheduler.rates = replace(simulated.scheduler.rates, accounting_chunk=chunk)
+    simulated.launcher = simulated.make()
+    simulated.sim.records.lag = 1e9
+    simulated.sim.usual = Program(5, code=3)
+    _, members = simulated.array("m", 250)
+    longest = 0.0
+    left = set(members)
+    while left:
+        simulated.sim.sleep(1)
+        before = simulated.sim.clock()
+        for member, answer in simulated.launcher.status(left).items():
+            if isinstance(answer, Status) and answer.is_terminal:
+                assert (answer.returncode, answer.source) == (3, Source.ACCOUNTING)
+                left.remove(member)
+        longest = max(longest, simulated.sim.clock() - before)
+    assert longest <= 30  # a call is bounded, although so many commands are not allowed at once
+    sizes = [len(one.argv[-1].split(",")) for one in simulated.sim.called("facct")]
+    assert max(sizes) == chunk
+    assert sum(sizes) == 250
+
+
+def test_a_question_about_many_is_asked_in_pieces(simulated: Simulated) -> None:
+    """F07."""
+    simulated.scheduler.rates = replace(simulated.scheduler.rates, query_chunk=4)
+    simulated.launcher = simulated.make()
+    simulated.sim.usual = Program(1000)
+    jobs = simulated.start(*(f"m{number}" for number in range(10)))
+    simulated.sim.sleep(1)
+    answers = simulated.launcher.status(jobs)
+    assert [len(one.argv) - 2 for one in simulated.sim.called("fstat")] == [4, 4, 2]
+    assert {one.state for one in answers.values() if isinstance(one, Status)} == {State.RUNNING}
+
+
+def test_soon_after_a_submit_it_is_asked_again(simulated: Simulated) -> None:
+    """F08: however long nothing had happened before."""
+    simulated.sim.usual = Program(10_000)
+    (first,) = simulated.start("a")
+    simulated.after(600, first)
+    (second,) = simulated.start("b")
+    asked = len(simulated.sim.called("fstat"))
+    simulated.sim.sleep(1)
+    assert state(simulated, second) is State.RUNNING
+    assert len(simulated.sim.called("fstat")) == asked + 1
+
+
 def test_a_query_about_a_few_does_not_forget_the_others(simulated: Simulated) -> None:
     simulated.scheduler.rates = replace(simulated.scheduler.rates, query_chunk=2)
     simulated.launcher = simulated.make()

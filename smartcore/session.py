@@ -467,7 +467,7 @@ class Session:
             active = self.active()
             with self._ends(active):
                 if active:
-                    log.info("stopping %s", _some([run.name for run in active]))
+                    log.debug("stopping %s", _some([run.name for run in active]))
                 self.stop(active)
 
     def wait(

@@ -57,3 +57,21 @@ def test_the_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^\s*make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tests/[^`]+)`", RELIABILITY))))
+def test_what_a_promise_is_tested_by_is_there(name: str) -> None:
+    file, _, test = name.partition("::")
+    path = ROOT / file
+    assert path.exists()
+    assert not test or f"\ndef {test}(" in path.read_text()
+
+
+def test_every_promise_names_a_test() -> None:
+    rows = [line for line in RELIABILITY.splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith("| promise |")]
+    assert promises
+    assert all("::test_" in row for row in promises)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shlex
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +27,9 @@ from smartcore.error import (
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
 from smartcore.launch.check import Startable, databases_of, models_of
+from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.engine import Engine
+from smartcore.launch.farewell import some, warn_at_exit
 from smartcore.launch.interrupts import Interrupts
 from smartcore.launch.journal import Journal, Story, unseen
 from smartcore.launch.keeping import KeeperProcesses
@@ -38,12 +37,11 @@ from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
-from smartcore.launch.run import FINE, Run
-from smartcore.launch.step import StepBuilder, make_tag
+from smartcore.launch.run import Run
+from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
-    Cause,
     CommandLineScheduler,
     JobId,
     Launcher,
@@ -267,24 +265,11 @@ class Session:
         return place
 
     def _again(self, run: Run, status: Status) -> Run | None:
-        # Called before anybody can see that it has ended. What never began would not begin now.
-        left = run.policy.retries
-        unlucky = status.state not in FINE and status.cause is not Cause.START_FAILURE
-        if not left or not unlucky:
+        # Called before anybody can see that it has ended.
+        again = attempt_after(run, status)
+        if again is None:
             return None
         report.set_aside(run)
-        again = Run(
-            replace(run.step, tag=make_tag(run.name)),
-            run.kind,
-            run.run_id + 1,
-            run.limited,
-            policy=replace(run.policy, retries=left - 1),
-            group=run.group,
-            place=run.place,
-        )
-        if run.bundle is not None:  # a job of its own: those of the others have ended, or go on
-            step = again.step
-            again.bundle = replace(run.bundle, tag=step.tag, steps=(step,), array=False)
         try:
             self.journal.launch([again])
         except LauncherError as error:
@@ -295,16 +280,11 @@ class Session:
         return again
 
     def _spread(self, run: Run) -> None:
-        # One has failed for good: what becomes of those that were started with it.
-        on_failure = run.policy.on_failure
-        if not run.failed or run.successor is not None or on_failure is OnFailure.CONTINUE:
-            return
-        stops = on_failure is OnFailure.STOP
-        others = [other.latest for other in run.group]
-        concerned = [run for run in others if run.active and (stops or run.job is None)]
+        concerned = concerned_by(run)
         if concerned:
+            on_failure, names = run.policy.on_failure, some([other.name for other in concerned])
+            stops = on_failure is OnFailure.STOP
             what = "stopping" if stops else "not starting"
-            names = _some([other.name for other in concerned])
             log.warning(
                 "%s failed, and on_failure is %s: %s %s", run.name, on_failure.value, what, names
             )
@@ -319,7 +299,7 @@ class Session:
         for run in runs:
             self.runs[run.name] = run
         self.history += runs
-        _warn_at_exit(self)
+        warn_at_exit(self)
         self._note_nodes(runs)
         self.engine.submit(runs)
 
@@ -351,10 +331,10 @@ class Session:
                 step = steps[model.name]
                 by_allocation.setdefault(step.resources.allocation, []).append(step)
         found: list[Planned] = []
-        for allocation, some in by_allocation.items():
+        for allocation, own in by_allocation.items():
             nodes = self.engine.nodes(allocation)
             if nodes:
-                found += plan(nodes, [(step.name, step.resources) for step in some])
+                found += plan(nodes, [(step.name, step.resources) for step in own])
         return found
 
     def _note_nodes(self, runs: Sequence[Run]) -> None:
@@ -467,7 +447,7 @@ class Session:
             active = self.active()
             with self._ends(active):
                 if active:
-                    log.debug("stopping %s", _some([run.name for run in active]))
+                    log.debug("stopping %s", some([run.name for run in active]))
                 self.stop(active)
 
     def wait(
@@ -631,43 +611,6 @@ class _ShardRunner:
 
     def stop(self) -> None:
         self._session.engine.stop([run for run in self._runs if run.active])
-
-
-def _warn_at_exit(session: Session) -> None:
-    # Once for each session; it must not be kept alive by this.
-    if session not in _SESSIONS:
-        if not _SESSIONS:
-            atexit.register(_farewell)
-        _SESSIONS.add(session)
-
-
-def _farewell() -> None:
-    for session in list(_SESSIONS):
-        session.hear_out()
-        going = [run for run in session.active() if run.job is not None]
-        if going:
-            log.warning(
-                "the driver of %r ends and these go on: %s; to end them: smartcore stop %s",
-                session.name,
-                _some([f"{run.name} ({run.job})" for run in going]),
-                shlex.quote(str(session.path)),
-            )
-        waiting = [run.name for run in session.active() if run.job is None]
-        if waiting:
-            log.warning(
-                "the driver of %r ends before these could be started, and they never will be: %s;"
-                " wait() for them next time",
-                session.name,
-                _some(waiting),
-            )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 def names_of(entity: Startable) -> list[str]:

@@ -310,7 +310,7 @@ def test_a_program_that_cannot_be_executed_fails_its_model_only(
 @pytest.mark.parametrize(
     ("launcher", "error", "message"),
     [
-        ("slurm", PluginMissingError, "pip install 'smartcore-slurm'; installed: .*local"),
+        ("lsf", PluginMissingError, "pip install 'smartcore-lsf'; installed: .*local"),
         ("condor", UnsupportedError, "no launcher named 'condor'; installed: .*local"),
     ],
 )
@@ -716,8 +716,8 @@ def test_wrong_arguments_are_named(exp: Experiment) -> None:
         exp.on_end(3)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="params is"):
         exp.create_ensemble("e", params=[1])  # type: ignore[arg-type]
-    with pytest.raises(PluginMissingError, match="smartcore-slurm"):
-        exp.create_run_settings("true", run_command="srun")
+    with pytest.raises(PluginMissingError, match="smartcore-lsf"):
+        exp.create_run_settings("true", run_command="jsrun")
 
 
 def test_a_models_escape_sequences_do_not_reach_the_log(

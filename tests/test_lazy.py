@@ -51,10 +51,10 @@ def test_a_well_known_module_is_served_or_its_pip_name_is_told(
 
 
 def test_importing_a_function_of_a_missing_scheduler_tells_the_pip_name() -> None:
-    if installed("smartcore_slurm"):
-        pytest.skip("smartcore-slurm is installed")
-    with pytest.raises(ImportError, match="pip install 'smartcore-slurm'") as caught:
-        exec("from smartcore.wlm.slurm import get_allocation")
+    if installed("smartcore_lsf"):
+        pytest.skip("smartcore-lsf is installed")
+    with pytest.raises(ImportError, match="pip install 'smartcore-lsf'") as caught:
+        exec("from smartcore.settings.lsfSettings import JsrunSettings")
     assert isinstance(caught.value, PluginMissingError)
 
 

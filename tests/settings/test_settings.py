@@ -154,8 +154,8 @@ def test_a_launcher_without_batch_jobs_says_so(registry: Registry) -> None:
 
 
 def test_a_class_of_a_plugin_is_found_or_says_what_to_install() -> None:
-    with pytest.raises(ImportError, match="smartcore-slurm"):
-        from smartcore.settings import SrunSettings  # noqa: F401
+    with pytest.raises(ImportError, match="smartcore-lsf"):
+        from smartcore.settings import JsrunSettings  # noqa: F401
     with pytest.raises(AttributeError, match="NoSuchSettings"):
         smartcore.settings.NoSuchSettings  # noqa: B018
     assert not hasattr(smartcore.settings, "__wrapped__")

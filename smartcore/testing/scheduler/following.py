@@ -87,8 +87,14 @@ class FollowingCases(SchedulerCases):
         for job in ids:
             wait_for_state(bench, job, State.RUNNING)
         before = fake.calls.get("query", 0)
+
+        def asked() -> bool:
+            bench.launcher.status(ids)
+            return fake.calls.get("query", 0) > before
+
+        bench.wait_until(asked, "the next query")
+        assert fake.calls.get("query", 0) == before + 1
         answers = bench.launcher.status(ids)
-        assert fake.calls.get("query", 0) <= before + 1
         assert {answer.state for answer in answers.values() if isinstance(answer, Status)} == {
             State.RUNNING
         }

@@ -35,8 +35,12 @@ class SubmittingCases(SchedulerCases):
         self, bench: Bench, fake: FakeCluster, text: str
     ) -> None:
         fake.script({"on": "submit", "do": "chatter", "text": text})
-        (status,) = bench.run(bench.sh("exit 3"))
-        assert status.returncode == 3
+        step = bench.waiting("sys.exit(3)")
+        (job,) = bench.start_up(step)
+        # An exit record is found by the tag; that it runs is known by the right id only.
+        wait_for_state(bench, job, State.RUNNING)
+        bench.release(step)
+        assert bench.ends([job])[0].returncode == 3
         assert len(fake.jobs) == 1
 
     @case("F11")

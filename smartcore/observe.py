@@ -13,8 +13,10 @@ from smartcore.config import Config, runtime_directory
 from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal, link, spawn
 from smartcore.launch.engine import ABSENCE_GRACE
+from smartcore.launch.finding import find_unheard
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
+from smartcore.launch.story import Driver, unseen
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -71,7 +73,7 @@ class Observer:
             self._processes.close()
 
     @property
-    def driver(self) -> journal.Driver | None:
+    def driver(self) -> Driver | None:
         """The process that drives it now, if any."""
         return next((driver for driver in self.story.drivers if driver.living), None)
 
@@ -94,7 +96,7 @@ class Observer:
         if self.driver is None:
             for run in runs:
                 if run.active and run.job is None:
-                    run.status = journal.unseen(run)
+                    run.status = unseen(run)
         return runs
 
     def is_elsewhere(self, run: Run) -> bool:
@@ -121,15 +123,12 @@ class Observer:
 
     def _find(self, runs: Sequence[Run]) -> None:
         # Their driver was killed while it launched them.
-        if not runs or not self.launcher or self._processes is None:
+        if not runs:
             return
         try:
-            found = self._processes.find([run.step.tag for run in runs])
+            find_unheard(runs, self.launcher, self._processes)
         except LauncherError as error:
-            log.warning("the keeper did not answer: %s", error)
-            return
-        for run in runs:
-            run.job = found.get(run.step.tag)
+            log.warning("what was being launched cannot be found: %s", error)
 
     def _ask(self, runs: Sequence[Run]) -> None:
         try:

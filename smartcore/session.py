@@ -30,8 +30,9 @@ from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
+from smartcore.launch.finding import find_unheard
 from smartcore.launch.interrupts import Interrupts
-from smartcore.launch.journal import Journal, Story, unseen
+from smartcore.launch.journal import Journal
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
@@ -39,6 +40,7 @@ from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
+from smartcore.launch.story import Story, unseen
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -524,12 +526,10 @@ class Session:
 
     def _find(self, runs: Sequence[Run]) -> None:
         # Their driver was killed while it launched them.
-        _ = self.engine
-        found = self._processes.find([run.step.tag for run in runs]) if self._processes else {}
-        for run in runs:
-            run.job = found.get(run.step.tag)
-            if run.job is None:
-                run.status = unseen(run)
+        if not runs:
+            return
+        for run in find_unheard(runs, self.engine.launcher, self._processes):
+            run.status = unseen(run)
         self.journal.started(runs)
 
     def _adopt_database(self, identifier: str, checkpoint: str) -> None:

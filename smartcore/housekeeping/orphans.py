@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smartcore.error import LauncherError
-from smartcore.launch import journal, link, spawn
+from smartcore.launch import link, spawn
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.process import survival
 from smartcore.launch.run import Run
+from smartcore.launch.story import Story
 from smartcore.spec import JobId
 
 from .places import Place, Process
@@ -149,7 +150,7 @@ class _Known:
         return (process.tag or "?").rpartition("-")[0] or "?"
 
 
-def _launched_here(story: journal.Story) -> list[Run]:
+def _launched_here(story: Story) -> list[Run]:
     host = link.host_name()
     return [run for run in story.runs if story.hosts.get(run.step.tag) == host]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from smartcore.config import Config
 from smartcore.error import SmartcoreError
-from smartcore.launch.journal import Driver
 from smartcore.launch.run import Run
+from smartcore.launch.story import Driver
 from smartcore.observe import Observer
 from smartcore.registry import Registry
 from smartcore.spec import State

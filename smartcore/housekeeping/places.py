@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smartcore.error import ConfigError, PathNotFoundError
 from smartcore.launch import index, journal, keeper, link, proc, spawn
-from smartcore.launch.journal import Story
+from smartcore.launch.story import Driver, Story
 from smartcore.log import get_logger
 
 log = get_logger(__name__)
@@ -69,7 +69,7 @@ class Place:
         return self.story is None and not self.problem
 
     @property
-    def driver(self) -> journal.Driver | None:
+    def driver(self) -> Driver | None:
         """Its newest driver; a living one before all others."""
         drivers = self._drivers()
         return max(drivers, key=lambda one: (one.living, one.opened)) if drivers else None
@@ -80,13 +80,13 @@ class Place:
         driver = self.driver
         return driver is None or driver.living or bool(self.problem)
 
-    def _drivers(self) -> list[journal.Driver]:
+    def _drivers(self) -> list[Driver]:
         # A lock says that a driver lives; where there are no locks, its process does.
         host = link.host_name()
         found = {}
         for entry in self.entries:
             pid, born = spawn.parse(entry.driver)
-            found[host, pid, born] = journal.Driver(host, pid, entry.living, born, entry.opened)
+            found[host, pid, born] = Driver(host, pid, entry.living, born, entry.opened)
         for driver in self.story.drivers if self.story is not None else ():
             identity = spawn.identity(driver.pid, driver.born)
             living = driver.living or (driver.host == host and spawn.alive(identity))

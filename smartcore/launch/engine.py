@@ -411,7 +411,8 @@ class Engine:
             answers = self.launcher.status(list(self._asked))
         except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
             # A question that failed says nothing about the jobs: their last states stay.
-            self._silence.failed(error)
+            if not getattr(error, "reported", False):
+                self._silence.failed(error)
             return
         finally:
             price = self._clock() - asked

@@ -6,7 +6,7 @@ with the version of the format (``v``), the time in seconds (``at``), the number
 (``turn``: each counts one more than all before it, since clocks jump), and ``what`` happened::
 
     open      experiment, launcher, host, pid, born (start time: ticks after boot)
-    launch    runs: [{tag, name, kind, run_id, cwd, out, err, needs}]     before it is done
+    launch    runs: [{tag, name, kind, run_id, cwd, out, err, needs, bundle}], before it is done
     started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
     nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
@@ -27,24 +27,20 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smartcore.error import ConfigError, InputError, LauncherError, PathNotFoundError
 from smartcore.launch import proc
 from smartcore.launch.plain import (
-    node_from_json,
-    resources_from_json,
     resources_to_json,
-    share_from_json,
-    status_from_json,
     status_to_json,
     time_of,
 )
 from smartcore.launch.run import Run
+from smartcore.launch.story import Driver, Story, apply, listed
 from smartcore.log import get_logger
-from smartcore.spec import Cause, Command, JobId, Node, State, Status, Step, Tag
+from smartcore.spec import Node, Tag
 
 log = get_logger(__name__)
 
@@ -164,7 +160,7 @@ class Journal:
 
 
 def _described(run: Run) -> dict[str, object]:
-    step = run.step
+    step, job = run.step, run.bundle
     return {
         "tag": step.tag,
         "name": step.name,
@@ -174,45 +170,8 @@ def _described(run: Run) -> dict[str, object]:
         "out": str(step.stdout),
         "err": str(step.stderr),
         "needs": resources_to_json(step.resources),
+        **({"bundle": {"tag": job.tag, "name": job.name, "array": job.array}} if job else {}),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """A process that wrote, or writes, a journal.
-
-    :param living: it holds the lock on it
-    :param born: its start time in clock ticks after boot, 0 if it did not say
-    :param opened: when it took the experiment up
-    """
-
-    host: str
-    pid: int
-    living: bool
-    born: int
-    opened: datetime
-
-
-@dataclass
-class Story:
-    """What the journals of an experiment say, merged.
-
-    :param name: the experiment's name
-    :param launcher: the launcher of its newest driver
-    :param runs: every launch, in order
-    :param databases: checkpoint of each database that was started, by identifier
-    :param drivers: who wrote, in the order in which they began to
-    :param hosts: from where each run was launched
-    :param nodes: what each allocation grants, where the core plans
-    """
-
-    name: str = ""
-    launcher: str = ""
-    runs: list[Run] = field(default_factory=list)
-    databases: dict[str, str] = field(default_factory=dict)
-    drivers: list[Driver] = field(default_factory=list)
-    hosts: dict[Tag, str] = field(default_factory=dict)
-    nodes: dict[str, list[Node]] = field(default_factory=dict)
 
 
 def read(experiment: Path) -> Story:
@@ -237,7 +196,7 @@ def read(experiment: Path) -> Story:
         drivers[turn.file] = _driver(turn.opening, _is_locked(turn.file))
         story.hosts |= dict.fromkeys(_launched(turn.lines), str(turn.opening["host"]))
         for line in turn.lines:
-            _apply(line, story, runs)
+            apply(line, story, runs)
     story.runs = list(runs.values())
     story.drivers = list(drivers.values())
     return story
@@ -291,7 +250,7 @@ def _driver(opening: Mapping[str, object], living: bool) -> Driver:
 
 def _launched(lines: Sequence[Mapping[str, object]]) -> Iterator[Tag]:
     for line in lines:
-        for item in _list(line.get("runs")):
+        for item in listed(line.get("runs")):
             yield Tag(str(item["tag"]))
 
 
@@ -315,58 +274,6 @@ def _lines(file: Path) -> Iterator[Mapping[str, object]]:
                 f" {VERSION}); upgrade smartcore to read it"
             )
         yield content
-
-
-def _apply(line: Mapping[str, object], story: Story, runs: dict[str, Run]) -> None:
-    what, at = line["what"], float(str(line["at"]))
-    if what == "open":
-        story.name, story.launcher = str(line["experiment"]), str(line["launcher"])
-    elif what == "launch":
-        for item in _list(line["runs"]):
-            runs[str(item["tag"])] = _run(item, at)
-    elif what == "started":
-        for tag, job in _mapping(line["jobs"]).items():
-            if tag in runs and runs[tag].active:
-                runs[tag].job = JobId(str(job))
-                runs[tag].status = Status(State.RUNNING, seen=time_of(at))
-        for tag, shares in _mapping(line.get("places")).items():
-            if tag in runs:
-                runs[tag].shares = tuple(map(share_from_json, _list(shares)))
-    elif what == "ended":
-        run = runs.get(str(line["tag"]))
-        if run is not None:
-            run.status = status_from_json(_mapping(line["status"]))
-    elif what == "nodes":
-        nodes = [node_from_json(item) for item in _list(line["nodes"])]
-        story.nodes[str(line["allocation"])] = nodes
-    elif what == "database":
-        story.databases[str(line["identifier"])] = str(line["checkpoint"])
-
-
-def _run(item: Mapping[str, object], at: float) -> Run:
-    paths = {key: Path(str(item[key])) for key in ("cwd", "out", "err")}
-    tag = Tag(str(item["tag"]))
-    needs = resources_from_json(_mapping(item.get("needs")))
-    step = Step(
-        str(item["name"]), tag, Command(()), paths["cwd"], paths["out"], paths["err"], needs
-    )
-    run = Run(step, str(item["kind"]), int(str(item["run_id"])))
-    run.status = Status(State.QUEUED, seen=time_of(at))
-    return run
-
-
-def unseen(run: Run) -> Status:
-    """The status of a run that was written down, and of which nobody knows whether it started."""
-    reason = "its driver ended while launching it"
-    return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
-
-
-def _list(value: object) -> list[Mapping[str, object]]:
-    return value if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 def _refuse_second_driver(experiment: Path, own: Path) -> None:

@@ -99,6 +99,8 @@ class Waiting:
 
     def adopt(self, run: Run) -> None:
         """Count one that another process started."""
+        if run.bundle is not None:
+            return
         if not run.shares:
             self._limited += run.limited
             return

@@ -88,6 +88,18 @@ class Attaches(Protocol):
 
 
 @runtime_checkable
+class Finds(Protocol):
+    """A launcher that can look up what a driver started that was killed before it heard of it."""
+
+    def find(self, work: Sequence[Work], /) -> Sequence[Started]:
+        """What ``start`` would have answered: by its tag, the id of each that was started; nothing
+        is. Of the steps, only names and tags are known.
+
+        :raises LauncherError: the question could not be asked
+        """
+
+
+@runtime_checkable
 class Limits(Protocol):
     """A launcher without a queue of its own, so that the core must hold work back."""
 

@@ -102,6 +102,7 @@ class BatchLauncher(Launcher):
             self.world.clock,
         )
         self._failed: dict[Tag, Status] = {}
+        self._sought: dict[Tag, Ref] = {}
         self._followed: dict[JobId, tuple[Part, ...]] = {}
         self._judged: float | None = None
         self._parts: dict[str, Part] = {}
@@ -161,6 +162,35 @@ class BatchLauncher(Launcher):
             return answer.reason or f"{job.name} was refused without a reason"
         return ref if answer is None else self._accept(held, answer)
 
+    def find(self, work: Sequence[Work], /) -> Sequence[Started]:
+        """Ids of what may have been submitted; ``status`` looks it up by its tag."""
+        return [self._find(as_job(item)) for item in work]
+
+    def _find(self, job: Job) -> Started:
+        jobs, size = split(job, self.commands.rates.array_limit)
+        refs = [
+            Ref(NativeId(""), one.tag, len(one.steps), one.array and len(one.steps) > 1)
+            for one in jobs
+        ]
+        self._sought |= {ref.tag: ref for ref in refs}
+        members = tuple(one.job_id for ref in refs for one in ref.members)
+        whole = refs[0].job_id
+        if len(jobs) > 1:
+            whole = whole_id(job.tag, len(job.steps), size, refs)
+        return Started(whole, members=members if len(members) > 1 else ())
+
+    def _seek(self) -> None:
+        for tag, ref in list(self._sought.items()):
+            try:
+                native = self._submitter.find(ref)
+            except LauncherError as error:
+                log.warning("%s could not be looked up, trying again: %s", tag, error)
+                return
+            if native is not None:
+                del self._sought[tag]
+                self._book.track(replace(ref, native=native))
+                self._book.note(tag, native)
+
     def _accept(self, held: Held, native: NativeId) -> Ref:
         ref = replace(held.ref, native=native, index=None)
         tracked = self._book.track(ref)
@@ -195,6 +225,8 @@ class BatchLauncher(Launcher):
 
     def status(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         self._book.look()
+        if self._queue.due:
+            self._seek()
         self._submit_held()
         self._look_for_duplicates()
         for job in ids:
@@ -352,7 +384,7 @@ class BatchLauncher(Launcher):
             held = self._submitter.held.get(ref.tag)
             if held is None:
                 continue
-            native = self._submitter.find(held) if held.doubt else None
+            native = self._submitter.find(held.ref) if held.doubt else None
             del self._submitter.held[ref.tag]
             if native is not None:
                 self._accept(held, native)

@@ -87,7 +87,7 @@ class Submitter:
         """Look up what is doubtful, or submit: the id, a permanent error, or None for later."""
         now = self._commands.world.clock()
         try:
-            found = self.find(held) if held.doubt else None
+            found = self.find(held.ref) if held.doubt else None
         except LauncherError as error:  # not known to exist, and not known not to
             held.later(now, f"{held.reason}; look-up failed: {error}")
             return None
@@ -112,17 +112,17 @@ class Submitter:
         held.later(now, answer.reason)
         return None
 
-    def find(self, held: Held) -> NativeId | None:
+    def find(self, ref: Ref) -> NativeId | None:
         """The id of a job that carries the tag, from the scheduler or from the job itself.
 
         :raises LauncherError: it could not be looked up
         """
-        found = self._look_up(held.ref)
+        found = self._look_up(ref)
         if found:
-            return self.duplicates.resolve(held.ref, found)
+            return self.duplicates.resolve(ref, found)
         # It may have ended before it was looked up.
-        began = self._records.job_that_began(held.ref.tag, held.ref.count)
-        return NativeId(began) if began and not held.ref.array else None
+        began = self._records.job_that_began(ref.tag, ref.count)
+        return NativeId(began) if began and not ref.array else None
 
     def _look_up(self, ref: Ref) -> Sequence[NativeId]:
         tag = plain(ref.tag)

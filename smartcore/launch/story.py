@@ -1,0 +1,151 @@
+"""What the lines of journals say about an experiment. Pure: reading files is :mod:`.journal`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from smartcore.launch.plain import (
+    node_from_json,
+    resources_from_json,
+    share_from_json,
+    status_from_json,
+    time_of,
+)
+from smartcore.launch.run import Run
+from smartcore.spec import Cause, Command, Job, JobId, Node, State, Status, Step, Tag
+
+Line = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A process that wrote, or writes, a journal.
+
+    :param living: it holds the lock on it
+    :param born: its start time in clock ticks after boot, 0 if it did not say
+    :param opened: when it took the experiment up
+    """
+
+    host: str
+    pid: int
+    living: bool
+    born: int
+    opened: datetime
+
+
+@dataclass
+class Story:
+    """What the journals of an experiment say, merged.
+
+    :param name: the experiment's name
+    :param launcher: the launcher of its newest driver
+    :param runs: every launch, in order
+    :param databases: checkpoint of each database that was started, by identifier
+    :param drivers: who wrote, in the order in which they began to
+    :param hosts: from where each run was launched
+    :param nodes: what each allocation grants, where the core plans
+    """
+
+    name: str = ""
+    launcher: str = ""
+    runs: list[Run] = field(default_factory=list)
+    databases: dict[str, str] = field(default_factory=dict)
+    drivers: list[Driver] = field(default_factory=list)
+    hosts: dict[Tag, str] = field(default_factory=dict)
+    nodes: dict[str, list[Node]] = field(default_factory=dict)
+
+
+def apply(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    """Let a story, and its runs by their tags, know what one line says."""
+    tell = _TELLERS.get(str(line["what"]))
+    if tell is not None:
+        tell(line, story, runs)
+
+
+def _open(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    story.name, story.launcher = str(line["experiment"]), str(line["launcher"])
+
+
+def _launch(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    launched = [_run(item, _at(line)) for item in listed(line["runs"])]
+    runs |= {run.step.tag: run for run in launched}
+    # Those of one job were written down together.
+    for run in launched:
+        if run.bundle is not None:
+            tag = run.bundle.tag
+            own = [other.step for other in launched if other.bundle and other.bundle.tag == tag]
+            run.bundle = replace(run.bundle, steps=tuple(own))
+
+
+def _started(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    for tag, job in mapped(line["jobs"]).items():
+        if tag in runs and runs[tag].active:
+            runs[tag].job = JobId(str(job))
+            runs[tag].status = Status(State.RUNNING, seen=time_of(_at(line)))
+    for tag, shares in mapped(line.get("places")).items():
+        if tag in runs:
+            runs[tag].shares = tuple(map(share_from_json, listed(shares)))
+
+
+def _ended(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    run = runs.get(str(line["tag"]))
+    if run is not None:
+        run.status = status_from_json(mapped(line["status"]))
+
+
+def _nodes(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    nodes = [node_from_json(item) for item in listed(line["nodes"])]
+    story.nodes[str(line["allocation"])] = nodes
+
+
+def _database(line: Line, story: Story, runs: dict[str, Run]) -> None:
+    story.databases[str(line["identifier"])] = str(line["checkpoint"])
+
+
+_TELLERS: Mapping[str, Callable[[Line, Story, dict[str, Run]], None]] = {
+    "open": _open,
+    "launch": _launch,
+    "started": _started,
+    "ended": _ended,
+    "nodes": _nodes,
+    "database": _database,
+}
+
+
+def _at(line: Line) -> float:
+    return float(str(line["at"]))
+
+
+def _run(item: Line, at: float) -> Run:
+    paths = {key: Path(str(item[key])) for key in ("cwd", "out", "err")}
+    tag = Tag(str(item["tag"]))
+    needs = resources_from_json(mapped(item.get("needs")))
+    step = Step(
+        str(item["name"]), tag, Command(()), paths["cwd"], paths["out"], paths["err"], needs
+    )
+    run = Run(step, str(item["kind"]), int(str(item["run_id"])))
+    run.status = Status(State.QUEUED, seen=time_of(at))
+    bundle = mapped(item.get("bundle"))
+    if bundle:
+        job_tag, array = Tag(str(bundle["tag"])), bool(bundle["array"])
+        run.bundle = Job(str(bundle["name"]), job_tag, (step,), array=array)
+    return run
+
+
+def unseen(run: Run) -> Status:
+    """The status of a run that was written down, and of which nobody knows whether it started."""
+    reason = "its driver ended while launching it"
+    return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
+
+
+def listed(value: object) -> list[Line]:
+    """A value that should be a list of objects; nothing if it is none."""
+    return value if isinstance(value, list) else []
+
+
+def mapped(value: object) -> Line:
+    """A value that should be an object; an empty one if it is none."""
+    return value if isinstance(value, dict) else {}

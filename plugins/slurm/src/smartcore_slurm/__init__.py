@@ -1,0 +1,1 @@
+"""Slurm for smartcore."""

@@ -1,0 +1,88 @@
+"""The real Slurm that these tests run on: the project's own, and never somebody's cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Also for processes that the tests start.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from slurm_cluster import Cluster, find, is_up
+
+
+def _cluster(accounting: bool) -> Cluster:
+    if os.environ.get("CI") != "true" and os.environ.get("SMARTCORE_TEST_REAL") != "1":
+        pytest.skip("runs on the project's own Slurm only: ci/slurm/up, SMARTCORE_TEST_REAL=1")
+    cluster = find(accounting)
+    if not is_up(cluster):
+        pytest.fail(f"no Slurm in {cluster.directory}, which CI or SMARTCORE_TEST_REAL promises")
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The Slurm with accounting."""
+    return _cluster(accounting=True)
+
+
+@pytest.fixture(scope="session")
+def cluster_noacct() -> Cluster:
+    """The Slurm without accounting."""
+    return _cluster(accounting=False)
+
+
+@pytest.fixture
+def slurm(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The same, in the environment of the test."""
+    return _enter(cluster, monkeypatch)
+
+
+@pytest.fixture
+def slurm_noacct(cluster_noacct: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The same, in the environment of the test."""
+    return _enter(cluster_noacct, monkeypatch)
+
+
+def _enter(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    for name in list(os.environ):
+        if name.startswith("SLURM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def allocation(cluster: Cluster) -> Iterator[str]:
+    """Six CPUs of each of the four nodes, for all tests of a module; they are in it when they use
+    ``inside``.
+    """
+    yield from _allocate(cluster)
+
+
+@pytest.fixture(scope="module")
+def allocation_noacct(cluster_noacct: Cluster) -> Iterator[str]:
+    """The same without accounting."""
+    yield from _allocate(cluster_noacct)
+
+
+def _allocate(cluster: Cluster) -> Iterator[str]:
+    said = cluster.run("salloc", "--no-shell", "--nodes=4", "--ntasks-per-node=6", "--time=30")
+    match = re.search(r"Granted job allocation (\d+)", said)
+    assert match is not None, said
+    try:
+        yield match[1]
+    finally:
+        cluster.run("scancel", match[1])
+
+
+@pytest.fixture
+def inside(slurm: Cluster, allocation: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of a driver inside the allocation; its number."""
+    monkeypatch.setenv("SLURM_JOB_ID", allocation)
+    return allocation

@@ -532,19 +532,21 @@ class Experiment:
         return not any(run.active for run in self._session.started([entity]))
 
     def summary(self, style: str = "github") -> str:
-        """A table of everything that was launched, also of what still runs.
+        """A table of everything that was launched, also of what still runs, with the ids that the
+        workload manager's own commands take, as far as it tells them.
 
         :param style: a table format of the package tabulate
         """
         from smartcore.summary import SummaryRow, summary_table
 
         now = time.monotonic()
+        names = self._session.native_ids()
         return summary_table(
             (
                 SummaryRow(
                     run.name,
                     run.kind,
-                    run.job or "",
+                    names.get(run.job, run.job) if run.job is not None else "",
                     run.run_id,
                     run.seconds(now),
                     run.status.state.value,

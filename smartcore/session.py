@@ -569,6 +569,13 @@ class Session:
     def _serving_shards(self) -> set[str]:
         return {name for database in self.databases.values() for name in names_of(database)}
 
+    def native_ids(self) -> Mapping[JobId, str]:
+        """What the workload manager calls everything that was launched, at the price of few
+        questions; those that it does not know any more, or that have no such name, are left out.
+        """
+        ids = [run.job for run in self.history if run.job is not None]
+        return self.engine.native_ids(ids) if ids else {}
+
     def active_models(self) -> list[Run]:
         """All models that are queued or running."""
         return [run for run in self.active() if run.kind == MODEL]

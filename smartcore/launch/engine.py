@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from smartcore.error import LauncherError, WaitTimeoutError
 from smartcore.launch.process import write_files
@@ -25,6 +26,7 @@ from smartcore.spec import (
     JobId,
     Launcher,
     Limits,
+    NativeIds,
     Node,
     Places,
     Source,
@@ -38,6 +40,8 @@ from smartcore.spec import (
 )
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 # Launchers that do not tell by themselves are asked: soon after a change, then less and less often.
 FIRST_INTERVAL = 0.05
@@ -141,18 +145,33 @@ class Engine:
 
         :param allocation: its id; empty for the one that this process is in
         """
-        found: list[Node] = []
+        return self._answer(lambda: self._waiting.nodes(allocation), ())
+
+    def native_ids(self, ids: Collection[JobId]) -> Mapping[JobId, str]:
+        """What the workload manager calls jobs, as far as that is known, and another name than the
+        id.
+        """
+        launcher = self.launcher
+        if not ids or not isinstance(launcher, NativeIds):
+            return {}
+        return self._answer(lambda: launcher.native_ids(ids), {})
+
+    def _answer(self, question: Callable[[], T], otherwise: T) -> T:
+        # A launcher is called from the engine's thread only.
+        answers: list[T] = []
         done = threading.Event()
 
         def ask() -> None:
             try:
-                found.extend(self._waiting.nodes(allocation))
+                answers.append(question())
+            except LauncherError as error:
+                log.warning("%s", error)
             finally:
                 done.set()
 
         self._tell(ask)
         _await(done)
-        return found
+        return answers[0] if answers else otherwise
 
     def cancel(self, runs: Sequence[Run], *, started: bool = True) -> None:
         """Ask for the end of runs, from any thread, also the engine's; returns at once.

@@ -72,13 +72,16 @@ def allocation_noacct(cluster_noacct: Cluster) -> Iterator[str]:
 
 
 def _allocate(cluster: Cluster) -> Iterator[str]:
-    said = cluster.run("salloc", "--no-shell", "--nodes=4", "--ntasks-per-node=6", "--time=30")
-    match = re.search(r"Granted job allocation (\d+)", said)
-    assert match is not None, said
+    name = f"--job-name=steps-{os.getpid()}"
+    options = (name, "--no-shell", "--nodes=4", "--ntasks-per-node=6", "--time=30")
     try:
+        said = cluster.run("salloc", *options)
+        match = re.search(r"Granted job allocation (\d+)", said)
+        assert match is not None, said
         yield match[1]
     finally:
-        cluster.run("scancel", match[1])
+        # Also one that was never granted.
+        cluster.run("scancel", name.replace("job-", ""))
 
 
 @pytest.fixture

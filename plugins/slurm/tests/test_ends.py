@@ -32,6 +32,11 @@ SAID = [
         (State.FAILED, Cause.PREEMPTED, 143),
     ),
     (
+        "slurmstepd-nid001: error: StepId=34.0 exceeded memory limit (413 > 62), being killed",
+        137,
+        (State.FAILED, Cause.OUT_OF_MEMORY, 137),
+    ),
+    (
         "srun: error: nid001: task 0: Out Of Memory",
         1,
         (State.FAILED, Cause.OUT_OF_MEMORY, 1),

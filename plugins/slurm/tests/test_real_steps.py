@@ -241,6 +241,28 @@ def test_steps_are_known_by_their_slurm_ids(bench: Bench, inside: str, slurm: Cl
     bench.wait_until(lambda: launcher.native_ids(ids) == {ids[0]: native}, "the accounting")
 
 
+def test_without_accounting_running_steps_are_known_and_others_left_out(
+    slurm_noacct: Cluster,
+    allocation_noacct: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", allocation_noacct)
+    path = tmp_path / "experiment"
+    context = launcher_context(path)
+    launcher = SrunSteps(context)
+    bench = Bench(launcher, tmp_path / "runs")
+    first, second = bench.sh("exit 0"), bench.waiting()
+    ids = bench.start(first, second)
+    bench.ends(ids[:1])
+    bench.wait_until((second.cwd / "up").exists, "the start of the step")
+    assert [job for job in ids if job in launcher.native_ids(ids)] == ids[1:]
+    launcher.stop(ids)
+    bench.wait_until_gone(second)
+    launcher.close()
+    clean_up(path)
+
+
 # -- what is refused before it starts -----------------------------------------------------------
 
 
@@ -320,6 +342,13 @@ def test_a_step_over_its_time_is_a_timeout(plain: Bench) -> None:
     script.chmod(0o755)
     (status,) = plain.run(replace(step, command=Command((str(script),))))
     assert (status.state, status.cause) == (State.TIMEOUT, Cause.TIME_LIMIT)
+
+
+def test_a_step_over_its_memory_is_told_as_that(plain: Bench) -> None:
+    wanted = asking(lambda made: made.set_memory_per_node(60))
+    step = placed(plain.python("import time; x = b'x' * 400_000_000; time.sleep(20)"), wanted)
+    (status,) = plain.run(step)
+    assert (status.state, status.cause) == (State.FAILED, Cause.OUT_OF_MEMORY)
 
 
 def test_a_step_that_is_cancelled_behind_our_back_is_cancelled(

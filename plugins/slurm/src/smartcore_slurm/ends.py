@@ -50,6 +50,7 @@ _WORDS: tuple[tuple[re.Pattern[str], Verdict], ...] = tuple(
         (r"^srun: error: Node failure on .*$", _ended(State.FAILED, Cause.NODE_FAILURE)),
         (_LINE + _OF + "DUE TO PREEMPTION.*$", _ended(State.FAILED, Cause.PREEMPTED)),
         (r"^srun: error: .*: Out Of Memory$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
+        (_LINE + r".* exceeded memory limit .*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
         (_LINE + r".*oom[-_]kill.*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
         (
             r"^srun: error: (?:Unable to (?:create step|confirm allocation)|Only allocated ).*$",

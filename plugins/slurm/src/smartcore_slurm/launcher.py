@@ -17,6 +17,7 @@ from smartcore.spec import (
     Cause,
     Closes,
     EventSink,
+    Finds,
     JobId,
     Launcher,
     LauncherContext,
@@ -51,6 +52,8 @@ NOWHERE = (
     " give the run settings alloc= (smartcore.wlm.slurm.get_allocation() makes one), or give the"
     " model batch settings"
 )
+# srun itself waits for nodes that boot.
+USABLE = ("RUNNING", "CONFIGURING", "SUSPENDED")
 # Facts of an allocation hold for so many seconds; most starts come in bursts.
 FRESH = 2.0
 
@@ -147,6 +150,13 @@ class SlurmLauncher(Launcher):
             attach = scheduler.attach if isinstance(scheduler, Attaches) else scheduler.status
             answers |= attach(jobs)
         return {job: answers[job] for job in ids}
+
+    def find(self, work: Sequence[Work], /) -> Sequence[Started]:
+        # The core finds steps by itself: they are processes of its service.
+        jobs = [item for item in work if not isinstance(item, Step)]
+        scheduler = self._scheduler if jobs else None
+        found = iter(scheduler.find(jobs) if isinstance(scheduler, Finds) else ())
+        return [Started() if isinstance(item, Step) else next(found, Started()) for item in work]
 
     def watch(self, sink: EventSink, /) -> None:
         self._sink = sink
@@ -348,7 +358,7 @@ class _Allocations:
         """Why a step cannot run in an allocation; empty if nothing is known against it."""
         try:
             found = self.find(number)
-            if found is None or found.state not in ("RUNNING", "COMPLETING", "SUSPENDED"):
+            if found is None or found.state not in USABLE:
                 return _not_usable(number, found)
             return misfit(step, line, found) or self._without_features(line, found)
         except LauncherError as error:
@@ -372,8 +382,8 @@ class _Allocations:
 def _not_usable(number: str, found: Allocation | None) -> str:
     if found is None:
         state = "has ended, or never was"
-    elif found.state in ("PENDING", "CONFIGURING"):
-        return f"allocation {number} is {found.state}: its nodes are not granted yet"
+    elif found.state == "PENDING":
+        return f"allocation {number} is PENDING: its nodes are not granted yet"
     else:
         state = f"has ended ({found.state})"
     return f"allocation {number} {state}; get another one (salloc, or get_allocation())"

@@ -33,6 +33,7 @@ from smartcore.spec import (
     Step,
 )
 from smartcore.testing.context import clean_up, launcher_context
+from smartcore.testing.elsewhere import elsewhere
 from smartcore.testing.running import Bench, alive, wait_until
 from smartcore_slurm.launcher import SlurmLauncher
 from smartcore_slurm.srun import Srun
@@ -402,8 +403,6 @@ def test_a_stop_ends_a_step_that_has_lost_its_srun(bench: Bench, inside: str) ->
 def test_a_killed_drivers_steps_are_stopped_from_another_process(
     context: LauncherContext, tmp_path: Path, slurm: Cluster
 ) -> None:
-    from smartcore.testing.elsewhere import elsewhere
-
     launcher = SrunSteps(context)
     bench = Bench(launcher, tmp_path / "runs")
     step = bench.holding()
@@ -419,6 +418,19 @@ def test_a_killed_drivers_steps_are_stopped_from_another_process(
     bench.wait_until_gone(step)
     assert not find_steps([step_name(step.tag)])
     launcher.close()
+
+
+def test_a_stop_from_another_process_is_told_as_one_by_a_third(
+    bench: Bench, context: LauncherContext
+) -> None:
+    step = bench.holding()
+    ids = bench.start_up(step)
+    with elsewhere("slurm_cluster:SrunSteps", context.path) as other:
+        other.stop(ids)
+    with elsewhere("slurm_cluster:SrunSteps", context.path) as third:
+        answer = third.status(ids)[ids[0]]
+    assert isinstance(answer, Status)
+    assert answer.state is State.CANCELLED
 
 
 def test_two_hundred_steps_run_at_the_same_time(bench: Bench, tmp_path: Path) -> None:

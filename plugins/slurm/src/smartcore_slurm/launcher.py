@@ -178,10 +178,11 @@ class SlurmLauncher(Launcher):
         known = self._ended.get(job)
         if known is not None:
             return known
-        if note is not None:
-            status = explain(status, last_words(Path(note.stderr)))
         if job in self._stopping or (note is not None and note.stopped):
-            status = replace(status, state=State.CANCELLED, cause=Cause.STOPPED)
+            # It was living when it was asked to end: whatever was said after that is our doing.
+            status = replace(status, state=State.CANCELLED, cause=Cause.STOPPED, reason="")
+        elif note is not None:
+            status = explain(status, last_words(Path(note.stderr)))
         self._ended[job] = status
         return status
 

@@ -105,11 +105,18 @@ def _sbatch(manager: Manager, options: Options, words: Sequence[str]) -> Reply:
 
 def _check_directives(script: str, options: Options) -> None:
     lines = [line for line in script.splitlines() if line.startswith("#SBATCH ")]
-    words = [word for line in lines for word in shlex.split(line)[1:]]
-    said = [word for name, value in options.items() for word in (f"--{name}={value}",)]
+    words = [word for line in lines for word in directive(line)]
+    said = [f"--{name}={value}" for name, value in options.items()]
     if sorted(words) != sorted(word.removesuffix("=") for word in said if word != "--parsable="):
         sys.stderr.write(f"sbatch: error: Invalid directive found in batch script: {words}\n")
         sys.exit(1)
+
+
+def directive(line: str) -> list[str]:
+    """The words of a ``#SBATCH`` line: sbatch takes backslashes away inside of any quotes."""
+    lexer = shlex.shlex(line.removeprefix("#SBATCH"), posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escapedquotes = True, "", "\"'"
+    return list(lexer)
 
 
 def _submit_error(err: str) -> str:

@@ -107,10 +107,10 @@ def merged(
 
 
 def quoted(word: str) -> str:
-    """A word of a ``#SBATCH`` line; single quotes take everything but themselves literally there,
-    too, but outside of quotes a backslash is no escape.
+    """A word of a ``#SBATCH`` line: quotes are as in a shell, but a backslash is taken away also
+    inside of single ones.
     """
     if re.fullmatch(r"[\w@%+=:,./\[\]-]+", word, re.ASCII):
         return word
-    inside = word.replace("'", "'\"'\"'")
+    inside = word.replace("\\", "\\\\").replace("'", "'\"'\"'")
     return f"'{inside}'"

@@ -123,6 +123,7 @@ class JobRecord:
     :param restarts: how often it was requeued; None where it is not told
     :param blocked: it waits, and by what ``reason`` says will do so for ever unless somebody
         changes the job or the site: more nodes than there are, a job that it depends on has failed
+    :param vague: it has ended, and the accounting can say more about why
     """
 
     id: NativeId
@@ -133,6 +134,7 @@ class JobRecord:
     elapsed: timedelta | None = None
     restarts: int | None = None
     blocked: bool = False
+    vague: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class Variables:
     :param job_id: the variable by which a running job knows its id
     :param restarts: the same for how often it was requeued, empty if there is none
     :param index: the same for the index of a member in its array
+    :param array: the same for the id of the whole array, empty if ``job_id`` tells it
     :param host: the same for the name of its host, empty if ``uname -n`` tells it
     """
 
@@ -172,6 +175,7 @@ class Variables:
     format_queries: tuple[str, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     restarts: str = ""
+    array: str = ""
     host: str = ""
 
 

@@ -94,8 +94,12 @@ def _ended(evidence: Evidence, record: ExitRecord | None) -> Status | None:
     stopped, settled = evidence.stopped, evidence.settled
     both = (evidence.queue, evidence.accounting)
     words = [word for word in both if word is not None and word.terminal]
+    # What the queue is vague about, the accounting may know.
+    words.sort(key=lambda word: word.record.vague)
     deciding = next((word for word in words if word.decides), None)
     if deciding is not None:
+        if deciding.record.vague and not settled and not stopped:
+            return None
         return _by_scheduler(deciding, record, stopped=stopped)
     if record is not None:
         return _by_record(record, stopped=stopped) if words or settled else None

@@ -111,8 +111,8 @@ class Records:
         return parse_record(text, timedelta(seconds=max(0.0, ended - begun)))
 
     def job_that_began(self, tag: Tag, count: int) -> str:
-        """The scheduler's id of the job with this tag, as one of its steps knew it; empty if none
-        has begun.
+        """The scheduler's id of the job with this tag, or of the whole array where its members know
+        that, as one of its steps knew it; empty if none has begun.
         """
         for index in range(count):
             try:
@@ -120,7 +120,7 @@ class Records:
             except FileNotFoundError:
                 continue
             facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-            return facts.get("job", "")
+            return facts.get("array") or facts.get("job", "")
         return ""
 
     def mark_stopped(self, tag: Tag, index: int) -> None:

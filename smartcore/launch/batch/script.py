@@ -39,8 +39,8 @@ smartcore_keep() {{
         trap "smartcore_met=$smartcore_name" "$smartcore_name"
     done
     smartcore_met=
-    smartcore_facts=$(printf 'version={version}\\njob=%s\\nrestarts=%s\\nhost=%s' \\
-        "${{{job_id}-}}" "{restarts}" "{host}")
+    smartcore_facts=$(printf 'version={version}\\njob=%s\\narray=%s\\nrestarts=%s\\nhost=%s' \\
+        "${{{job_id}-}}" "{array}" "{restarts}" "{host}")
     # One launch is one job, also if it was submitted twice: the first to come takes the name, and
     # takes it again when it is begun anew.
     set -C
@@ -101,10 +101,17 @@ class Member:
 
 def keeper(variables: Variables) -> str:
     """The shell function that runs a step and writes its exit record."""
-    restarts = f"${{{variables.restarts}-}}" if variables.restarts else ""
+    # Some schedulers set it from the first restart on.
+    restarts = f"${{{variables.restarts}-0}}" if variables.restarts else ""
+    array = f"${{{variables.array}-}}" if variables.array else ""
     host = f"${{{variables.host}-}}" if variables.host else "$(uname -n)"
     return _KEEP.format(
-        version=VERSION, job_id=variables.job_id, restarts=restarts, host=host, second=SECOND
+        version=VERSION,
+        job_id=variables.job_id,
+        array=array,
+        restarts=restarts,
+        host=host,
+        second=SECOND,
     )
 
 

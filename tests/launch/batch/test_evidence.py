@@ -169,3 +169,24 @@ def test_a_job_has_ended_when_all_its_steps_have(states: list[State]) -> None:
 
 def test_the_default_outcome_of_a_word_is_in_the_table() -> None:
     assert SCHEDULER.outcome(JobRecord(NativeId("1"), "DONE")) == Outcome(State.COMPLETED)
+
+
+def vague() -> Word:
+    said = word("CANCELLED")
+    return replace(said, record=replace(said.record, vague=True))
+
+
+def test_what_the_queue_is_vague_about_the_accounting_tells() -> None:
+    first = status(Evidence(vague(), record=ExitRecord(-15)))
+    assert not first.is_terminal
+    told = word("CANCELLED by 1000", source=Source.ACCOUNTING)
+    both = status(Evidence(vague(), told, ExitRecord(-15)))
+    assert (both.state, both.reason) == (State.CANCELLED, "CANCELLED by 1000")
+
+
+def test_who_stopped_it_himself_need_not_wait_to_hear_by_whom() -> None:
+    assert status(Evidence(vague(), stopped=True)).cause is Cause.STOPPED
+
+
+def test_a_vague_word_is_taken_when_nothing_better_comes() -> None:
+    assert status(Evidence(vague(), settled=True)).state is State.CANCELLED

@@ -88,3 +88,12 @@ def test_a_stop_is_seen_by_every_process(records: Records) -> None:
 
 def test_a_name_of_a_record_stays_in_its_directory() -> None:
     assert "/" not in record_name(Tag("../../etc/passwd"), 0)
+
+
+@pytest.mark.parametrize(("array", "known"), [("array=7\n", "7"), ("array=\n", "12"), ("", "12")])
+def test_a_member_leads_to_its_array_where_it_knows_it(
+    records: Records, array: str, known: str
+) -> None:
+    records.path.mkdir()
+    (records.path / "m-1.1.begun").write_text(f"version=2\njob=12\n{array}")
+    assert records.job_that_began(Tag("m-1"), 3) == known

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -305,3 +306,13 @@ def test_the_program_reads_nothing_and_its_outputs_are_apart(tmp_path: Path) -> 
     assert (tmp_path / "m.out").read_text() == "out\n"
     assert (tmp_path / "err").read_text() == "err\n"
     assert done.stdout == done.stderr == b""
+
+
+def test_a_record_knows_its_array_and_counts_restarts_from_0(tmp_path: Path) -> None:
+    variables = replace(VARIABLES, array="FAKE_ARRAY", restarts="FAKE_RESTARTS")
+    member = Member(make_step(tmp_path, "true"), tmp_path / "m-1.0")
+    text = script([], [], variables, [member])
+    for env, restarts in (({}, "0"), ({"FAKE_RESTARTS": "2"}, "2")):
+        assert run(tmp_path, text, env={"FAKE_ARRAY": "7", **env}).returncode == 0
+        facts = dict(line.split("=") for line in (tmp_path / "m-1.0").read_text().splitlines())
+        assert (facts["array"], facts["restarts"]) == ("7", restarts)

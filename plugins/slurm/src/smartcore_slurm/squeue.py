@@ -23,6 +23,8 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _TAGS: Final = ("ArrayJobID", "Cluster", "Name", "Comment")
 _TIME: Final = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d\d)")
+# Only the accounting tells by whom.
+_UNTOLD: Final = frozenset({"CANCELLED", "CA"})
 _HELD: Final = frozenset({"SPECIAL_EXIT", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SE", "RH", "RD"})
 
 
@@ -113,6 +115,7 @@ def _records(row: Sequence[str], cluster: str) -> Iterator[JobRecord]:
             elapsed(used),
             int(restarts) if restarts.isdecimal() else None,
             blocked or state in _HELD,
+            vague=state in _UNTOLD,
         )
 
 

@@ -54,6 +54,7 @@ VARIABLES: Final = Variables(
     job_id="SLURM_JOB_ID",
     restarts="SLURM_RESTART_COUNT",
     index="SLURM_ARRAY_TASK_ID",
+    array="SLURM_ARRAY_JOB_ID",
     host="SLURMD_NODENAME",
     format_queries=(
         "SQUEUE_*",

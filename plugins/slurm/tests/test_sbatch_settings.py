@@ -14,7 +14,6 @@ def test_every_setter_gives_its_option() -> None:
     settings.set_partition("debug")
     settings.set_cpus_per_task(3)
     settings.set_hostlist(["n1", "n2"])
-    settings.set_array_throttle(8)
     assert settings.format_batch_args() == [
         "--nodes=2",
         "--time=01:00:00",
@@ -22,7 +21,6 @@ def test_every_setter_gives_its_option() -> None:
         "--partition=debug",
         "--cpus-per-task=3",
         "--nodelist=n1,n2",
-        "--array=%8",
     ]
 
 
@@ -77,7 +75,6 @@ def test_what_would_make_something_else_of_the_job_is_refused(name: str) -> None
         lambda: SbatchSettings(account="-x"),
         lambda: SbatchSettings().set_partition("a b"),
         lambda: SbatchSettings().set_hostlist([]),
-        lambda: SbatchSettings().set_array_throttle(0),
         lambda: SbatchSettings().set_cpus_per_task(0),
         lambda: SbatchSettings(batch_args={"array": "1-3"}),
     ],

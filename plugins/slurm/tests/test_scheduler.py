@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -135,6 +136,7 @@ def test_what_would_make_something_else_of_the_job_is_refused_by_name(name: str)
         ({"array": "%2"}, 5, ["--array=0-4%2"]),
         ({"a": "%2"}, 5, ["--array=0-4%2"]),
         ({"array": "%2"}, 0, []),
+        ({}, 0, []),
         ({}, 0, []),
     ],
 )
@@ -428,3 +430,9 @@ def test_the_limit_of_arrays_is_read_from_the_configuration() -> None:
     assert SlurmScheduler().rates.array_limit == 1000
     with pytest.raises(LauncherError, match="MaxArraySize"):
         array_limit("")
+
+
+def test_the_throttle_of_an_array_is_in_its_option() -> None:
+    throttled = replace(submission({}, members=5), throttle=3)
+    assert "--array=0-4%3" in SLURM.submit(throttled).argv
+    assert "--array=0-4%2" in SLURM.submit(replace(throttled, arguments={"a": "%2"})).argv

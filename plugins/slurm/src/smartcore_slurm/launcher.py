@@ -54,6 +54,8 @@ NOWHERE = (
 )
 # srun itself waits for nodes that boot.
 USABLE = ("RUNNING", "CONFIGURING", "SUSPENDED")
+# What can do without an answer waits no longer for one.
+LOOK = timedelta(seconds=5)
 # Facts of an allocation hold for so many seconds; most starts come in bursts.
 FRESH = 2.0
 
@@ -306,8 +308,19 @@ class SlurmLauncher(Launcher):
         if self._batch is None:
             from .scheduler import SlurmScheduler
 
-            self._batch = self._context.batch(SlurmScheduler())
+            configured = SlurmScheduler.configured(self._context.environment, _largest_array())
+            self._batch = self._context.batch(configured)
         return self._batch
+
+
+def _largest_array() -> int:
+    from .scheduler import array_limit
+
+    try:
+        return array_limit(ask("scontrol", "show", "config", timeout=LOOK).stdout)
+    except LauncherError as error:
+        logger.debug("how large an array may be: %s", error)
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,14 +80,6 @@ class SbatchSettings(BatchSettings):
         """Set the nodes to run on: names, or a list as Slurm writes it, ``nid[001-004]``."""
         self._set("nodelist", ",".join(check_hosts(host_list)))
 
-    def set_array_throttle(self, members: int) -> None:
-        """Set how many members of one job array may run at once; without an array it means nothing.
-
-        An ensemble that is larger than the cluster's arrays may be becomes several of them, each of
-        which is throttled.
-        """
-        self._set("array", f"%{check_count(members, 'members')}")
-
     def format_batch_args(self) -> list[str]:
         self._check()
         return [word for name, value in self.batch_args.items() for word in written(name, value)]

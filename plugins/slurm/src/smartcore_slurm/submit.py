@@ -66,7 +66,9 @@ def options(submission: Submission) -> dict[str, str | None]:
         **_of_resources(submission.resources),
     }
     found = merged(ours, given)
-    throttle = found.pop("array", None) or ""
+    throttle = found.pop("array", None)
+    if not throttle:
+        throttle = f"%{submission.throttle}" if submission.throttle else ""
     if submission.members:
         found["array"] = f"0-{submission.members - 1}{throttle}"
     return found | _tagged(submission, merged({}, given))

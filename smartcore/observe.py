@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
@@ -112,14 +112,16 @@ class Observer:
             return False
         return run.job not in self._confirmed or _age(run) > STALE
 
-    def native_id(self, run: Run) -> str | None:
-        """What the workload manager's own commands call it; the id where that is not known."""
-        if run.job is not None and isinstance(self.launcher, NativeIds):
+    def native_ids(self, runs: Sequence[Run]) -> dict[JobId, str]:
+        """What the workload manager's own commands call these; the ids where that is not known."""
+        ids = [run.job for run in runs if run.job is not None]
+        found: Mapping[JobId, str] = {}
+        if ids and isinstance(self.launcher, NativeIds):
             try:
-                return self.launcher.native_ids([run.job]).get(run.job, run.job)
+                found = self.launcher.native_ids(ids)
             except LauncherError as error:
-                log.warning("the launcher did not say what it calls %s: %s", run.name, error)
-        return run.job
+                log.warning("%s", error)
+        return {job: found.get(job, job) for job in ids}
 
     def _find(self, runs: Sequence[Run]) -> None:
         # Their driver was killed while it launched them.

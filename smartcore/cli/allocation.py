@@ -128,7 +128,7 @@ def _facts(observer: Observer, run: Run) -> dict[str, Json]:
         "cause": status.cause.value if status.cause else None,
         "exit code": status.returncode,
         "seen": f"{span(age)} ago by {status.source.value}{stale}",
-        "job": observer.native_id(run),
+        "job": observer.native_ids([run]).get(run.job) if run.job is not None else None,
         "host": status.host or observer.story.hosts.get(run.step.tag) or None,
         "place": places(Planned(run.name, run.shares, 1)) or None,
         "elapsed": span(status.elapsed.total_seconds()) if status.elapsed is not None else None,

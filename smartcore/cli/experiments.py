@@ -15,8 +15,11 @@ from .output import Json, json_option, print_json, print_table, span
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from smartcore.launch.run import Run
     from smartcore.observe import Observer
+    from smartcore.spec import JobId
 
 PATH = click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
 WATCH_INTERVAL = 1.0
@@ -60,7 +63,8 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
 
 
 def _show(observer: Observer, runs: list[Run], as_json: bool) -> None:
-    rows = [_row(observer, run) for run in runs]
+    names = observer.native_ids(runs)
+    rows = [_row(observer, run, names) for run in runs]
     driver = observer.driver
     if as_json:
         drivers: Json = None if driver is None else {"host": driver.host, "pid": driver.pid}
@@ -78,12 +82,12 @@ def _show(observer: Observer, runs: list[Run], as_json: bool) -> None:
     click.echo(f"\n{observer.story.name}: launcher {observer.story.launcher}, {who}")
 
 
-def _row(observer: Observer, run: Run) -> dict[str, Json]:
+def _row(observer: Observer, run: Run, names: Mapping[JobId, str]) -> dict[str, Json]:
     status = run.status
     return {
         "name": run.name,
         "type": run.kind,
-        "job": run.job,
+        "job": names[run.job] if run.job is not None else None,
         "run": run.run_id,
         "state": status.state.value,
         "stale": observer.is_stale(run),

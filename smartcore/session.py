@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ from smartcore.spec import (
     Launcher,
     LauncherContext,
     Placement,
+    Places,
     ShardAddress,
     State,
     Status,
@@ -58,6 +60,7 @@ from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
+    from smartcore.database.nodes import Ground
     from smartcore.progress import Counts, Progress
 
 log = get_logger(__name__)
@@ -171,7 +174,11 @@ class Session:
             live=self.databases,
             registry=self.registry,
             launcher=self.launcher,
+            on_nodes=self._on_nodes,
         )
+        for database in databases_of(entities):
+            if self._on_nodes(database):
+                self._ground(database)  # hosts that cannot be had are refused
         _ = self.journal  # a second driver is refused before anything is launched
         models = models_of(entities)
         names = [entity.name for entity in entities]
@@ -305,11 +312,21 @@ class Session:
         self._note_nodes(runs)
         self.engine.submit(runs)
 
+    def _on_nodes(self, database: Orchestrator) -> bool:
+        return database.batch or isinstance(self.engine.launcher, Places)
+
+    def _ground(self, database: Orchestrator) -> Ground:
+        from smartcore.database.ground import make_ground
+
+        free = self.engine.nodes(str(database.alloc or ""), free=True)
+        return make_ground(database, self._builder, self.path, free)
+
     def _start_database(self, database: Orchestrator) -> None:
         from smartcore.database import start_database
 
+        ground = self._ground(database) if self._on_nodes(database) else None
         backend = self.registry.database(database.backend)
-        runner = _ShardRunner(self)
+        runner = _ShardRunner(self, database, ground)
         ensure_directory(Path(database.path))
         start_database(
             database,
@@ -317,6 +334,7 @@ class Session:
             backend,
             environment=os.environ,
             allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
+            ground=ground,
             timeout=timedelta(seconds=self.config.number("database.start_timeout")),
         )
         self.databases[database.db_identifier] = database
@@ -377,17 +395,26 @@ class Session:
 
     def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
         """The steps that a start of these would run, by name; shards without their secrets."""
-        from smartcore.database.plan import planned_environment, planned_shards
+        from smartcore.database.plan import planned_environment
 
         taken = list(self._colocated.values())
         planned: dict[str, str] = {}
         for database in databases_of(entities):
-            planned |= planned_environment(database)
+            planned |= planned_environment(database, on_nodes=self._on_nodes(database))
         steps = {model.name: self.step(model, taken, planned) for model in models_of(entities)}
         for database in databases_of(entities):
-            for step in planned_shards(database, self.registry.database(database.backend)):
-                steps[step.name] = step
+            steps |= {step.name: step for step in self._planned_shards(database)}
         return steps
+
+    def _planned_shards(self, database: Orchestrator) -> list[Step]:
+        backend = self.registry.database(database.backend)
+        if self._on_nodes(database):
+            from smartcore.database.nodes import planned_on_nodes
+
+            return planned_on_nodes(database, backend, self._ground(database), os.environ)
+        from smartcore.database.plan import planned_shards
+
+        return planned_shards(database, backend)
 
     # -- afterwards -----------------------------------------------------------------------------
 
@@ -602,13 +629,28 @@ class Session:
 class _ShardRunner:
     """Runs the shards of one database on the session's engine."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, database: Orchestrator, ground: Ground | None) -> None:
+        self._session, self._database, self._ground = session, database, ground
         self._runs: list[Run] = []
 
     def start(self, steps: Sequence[Step]) -> None:
         self._runs = [self._session._run(step, SHARD, limited=False) for step in steps]
+        if self._database.batch:
+            from smartcore.database.ground import batch_job
+
+            job = batch_job(self._database, self._session._builder, steps)
+            for run in self._runs:
+                run.bundle = job
+        elif self._ground is not None:
+            for run in self._runs:
+                run.place = partial(self._ground.placed, run.step)
         self._session._launch(self._runs)
+
+    def waits(self) -> bool:
+        return any(
+            run.active and (run.job is None or run.status.state is State.QUEUED)
+            for run in self._runs
+        )
 
     def jobs(self) -> Mapping[str, str]:
         return {run.name: run.job for run in self._runs if run.job is not None}

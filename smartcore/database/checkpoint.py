@@ -43,13 +43,16 @@ def checkpoint_text(live: LiveDatabase, host: str) -> str:
             {
                 "name": shard.name,
                 "host": shard.address.host,
+                "node": node,
                 "port": shard.address.port,
                 "socket": shard.address.socket,
                 "job": live.jobs.get(shard.name, ""),
                 "tag": step.tag,
                 "argv": list(step.command.argv),
             }
-            for shard, step in zip(live.shards, live.steps, strict=True)
+            for shard, step, node in zip(
+                live.shards, live.steps, live.nodes or [""] * len(live.shards), strict=True
+            )
         ],
     }
     return json.dumps(content, indent=1) + "\n"
@@ -130,6 +133,7 @@ def _live(content: Mapping[str, object], directory: Path) -> LiveDatabase:
         admin_file=admin,
         jobs={str(item["name"]): str(item["job"]) for item in shards if item["job"]},
         environment={key: str(value) for key, value in environment.items()},
+        nodes=tuple(filter(None, (str(item.get("node", "")) for item in shards))),
     )
 
 

@@ -25,6 +25,7 @@ class LiveDatabase:
     :param auth_file: holds the models' user and password
     :param admin_file: holds smartcore's own
     :param environment: further variables for models
+    :param nodes: names of the shards' nodes, in order; empty if they run on this host
     """
 
     identifier: str
@@ -36,6 +37,12 @@ class LiveDatabase:
     admin_file: Path
     jobs: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where each shard runs: the names of nodes, or addresses of this host."""
+        return list(self.nodes) or [shard.address.host for shard in self.shards]
 
     @property
     def credentials(self) -> Credentials:

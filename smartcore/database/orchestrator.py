@@ -38,10 +38,10 @@ class Orchestrator(EntityList[DBNode]):
     every shard, and read back.
 
     :param path: its directory; None is the current one
-    :param port: TCP port of the first shard, the others take those after it; None or 0 finds free
-        ones
+    :param port: TCP port of the first shard, the others take those after it; on nodes of their own,
+        all take the same; None or 0 finds free ones
     :param interface: network interface or interfaces to listen on, clients use the first; None is
-        the loopback interface
+        the loopback interface on this host, and the address of the node's own name on another
     :param launcher: name of the launcher
     :param run_command: what places its shards
     :param db_nodes: number of shards: 1, or 3 and more
@@ -164,7 +164,7 @@ class Orchestrator(EntityList[DBNode]):
         :raises DatabaseError: not known before the start
         """
         if self._live is not None:
-            return list(dict.fromkeys(shard.address.host for shard in self._live.shards))
+            return list(dict.fromkeys(self._live.hosts))
         if not self._hosts:
             raise DatabaseError(f"the hosts of {self.name!r} are not known yet; start it first")
         return list(self._hosts)
@@ -194,8 +194,8 @@ class Orchestrator(EntityList[DBNode]):
         """Note that it runs. Called by who started it."""
         self._live, self._server = live, backend
         self.entities = [
-            _node(live, step.name, list(step.command.argv), shard.address.host, shard.address.port)
-            for step, shard in zip(live.steps, live.shards, strict=True)
+            _node(live, step.name, list(step.command.argv), host, shard.address.port)
+            for step, shard, host in zip(live.steps, live.shards, live.hosts, strict=True)
         ]
 
     def unbind(self) -> None:

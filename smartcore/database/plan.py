@@ -36,10 +36,7 @@ def plan_shards(
 ) -> tuple[ShardPlan, ...]:
     """One plan for each shard; ``hosts[0]`` is where clients look."""
     peers = tuple(ShardAddress(hosts[0], port) for port in ports)
-    options = dict(
-        backend.option(key, value) if key in TRANSLATED else (key, value)
-        for key, value in database.options.items()
-    )
+    options = server_options(database, backend)
     return tuple(
         ShardPlan(
             name=f"{database.db_identifier}_{index}",
@@ -52,6 +49,14 @@ def plan_shards(
             further_hosts=tuple(hosts[1:]),
         )
         for index, address in enumerate(peers)
+    )
+
+
+def server_options(database: Orchestrator, backend: DatabaseBackend) -> dict[str, str]:
+    """The directives that were asked for, as this kind of server has them."""
+    return dict(
+        backend.option(key, value) if key in TRANSLATED else (key, value)
+        for key, value in database.options.items()
     )
 
 
@@ -102,9 +107,12 @@ def secret_files(database: Orchestrator) -> tuple[Path, Path]:
     return directory / f"{name}.auth.json", directory / f"{name}.admin.json"
 
 
-def planned_environment(database: Orchestrator) -> dict[str, str]:
-    """The variables by which models will find a database that is not started yet, for a preview."""
-    host = listen_hosts(database.interface)[0]
+def planned_environment(database: Orchestrator, *, on_nodes: bool = False) -> dict[str, str]:
+    """The variables by which models will find a database that is not started yet, for a preview.
+
+    :param on_nodes: its shards do not run on this host
+    """
+    host = "<its node>" if on_nodes else listen_hosts(database.interface)[0]
     ports: list[object] = [*database.ports] or ["<chosen at the start>"] * database.num_shards
     auth, _ = secret_files(database)
     addresses = [f"{host}:{port}" for port in ports]

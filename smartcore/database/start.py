@@ -12,12 +12,23 @@ from typing import Protocol
 
 from smartcore.error import DatabaseError
 from smartcore.launch.report import tail
+from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
 from smartcore.spec import Credentials, DatabaseBackend, Server, ShardPlan, Step
 
 from .checkpoint import write_checkpoint
 from .credentials import new_credentials, write_secret
 from .live import LiveDatabase
+from .nodes import (
+    Ground,
+    Meeting,
+    await_shards,
+    interfaces,
+    node_steps,
+    nodes_of,
+    real_shards,
+    template_shards,
+)
 from .orchestrator import Orchestrator
 from .plan import plan_shards, secret_files, shard_steps
 from .ports import choose_ports, listen_hosts
@@ -43,6 +54,9 @@ class Runner(Protocol):
     def failure(self) -> str:
         """Which shard has ended, and how; empty while all live or wait."""
 
+    def waits(self) -> bool:
+        """True while a shard waits for its place, and so does not run."""
+
     def stop(self) -> None:
         """End all shards; return when they have ended."""
 
@@ -59,6 +73,7 @@ def start_database(
     environment: Mapping[str, str],
     allow_unauthenticated: bool = False,
     server: Server | None = None,
+    ground: Ground | None = None,
     timeout: timedelta = TIMEOUT,
     clock: Callable[[], float] = time.monotonic,
 ) -> LiveDatabase:
@@ -67,7 +82,8 @@ def start_database(
     :param environment: variables that say where servers are
     :param allow_unauthenticated: what holds if the database itself does not say
     :param server: the program, if it was found before
-    :param timeout: how long it may take
+    :param ground: where it runs, if not on this host
+    :param timeout: how long it may take; on other hosts, when all shards run
     :raises DatabaseError: no server, a port in use, a setting refused, or no answer in time; with
         the end of the server's output
     :raises InputError: no such network interface
@@ -75,18 +91,24 @@ def start_database(
     if database.live is not None:
         raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
     server = server or backend.find(environment)
-    hosts = listen_hosts(database.interface)
+    hosts = [] if ground is not None else listen_hosts(database.interface)
     directory = Path(database.path)
     directory.mkdir(parents=True, exist_ok=True)
     given = database.allow_unauthenticated
     credentials = new_credentials(open_access=allow_unauthenticated if given is None else given)
-    _warn_if_open(database, credentials, hosts)
+    _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
     auth, admin = secret_files(database)
     write_secret(auth, credentials.user, credentials.password)
     write_secret(admin, credentials.admin, credentials.admin_password)
-    shards, steps = _serving(
-        database, runner, backend, server, credentials, hosts, _Deadline(timeout, clock)
-    )
+    nodes: tuple[str, ...] = ()
+    if ground is None:
+        shards, steps = _serving(
+            database, runner, backend, server, credentials, hosts, _Deadline(timeout, clock)
+        )
+    else:
+        shards, steps, nodes = _serving_on_nodes(
+            database, runner, backend, server, credentials, ground, timeout, clock
+        )
     live = LiveDatabase(
         identifier=database.db_identifier,
         backend=database.backend,
@@ -97,6 +119,7 @@ def start_database(
         admin_file=admin,
         jobs=dict(runner.jobs()),
         environment=dict(backend.environment(shards)),
+        nodes=nodes,
     )
     try:
         write_checkpoint(live, Path(database.checkpoint_file))
@@ -144,6 +167,35 @@ def _serving(
         else:
             return shards, steps
     raise AssertionError("unreachable")
+
+
+def _serving_on_nodes(
+    database: Orchestrator,
+    runner: Runner,
+    backend: DatabaseBackend,
+    server: Server,
+    credentials: Credentials,
+    ground: Ground,
+    timeout: timedelta,
+    clock: Callable[[], float],
+) -> tuple[tuple[ShardPlan, ...], tuple[Step, ...], tuple[str, ...]]:
+    tag = make_tag(database.name)
+    shards = template_shards(database, backend, credentials)
+    steps = node_steps(database, backend, server, shards, tag, ground, timeout)
+    meeting = Meeting(ground.meeting(tag), tag, [shard.name for shard in shards])
+    try:
+        runner.start(steps)
+        await_shards(meeting, runner.failure, runner.waits, timeout, clock=clock)
+    except BaseException as error:
+        runner.stop()
+        meeting.remove()
+        if isinstance(error, DatabaseError):
+            raise DatabaseError(f"{error}{_outputs(steps, str(error))}") from None
+        raise
+    nodes = nodes_of(meeting.found)
+    if len(set(nodes)) < len(nodes):
+        log.warning("shards of %r share nodes: %s", database.name, ", ".join(nodes))
+    return real_shards(shards, meeting.found), steps, nodes
 
 
 class _Deadline:

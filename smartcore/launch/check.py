@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -65,11 +65,13 @@ def before_start(
     live: Collection[str],
     registry: Registry,
     launcher: str,
+    on_nodes: Callable[[Orchestrator], bool] = lambda database: False,
 ) -> None:
     """Refuse what cannot work, before anything is created or launched.
 
     :param runs: the newest run of each name
     :param live: identifiers of databases that are up
+    :param on_nodes: True for a database whose shards do not run on this host
     :raises SmartcoreError: naming the entity, what is wrong, and the next step
     """
     models, databases = models_of(entities), databases_of(entities)
@@ -90,6 +92,8 @@ def before_start(
                 f"the database {database.name!r} was made for the launcher {database.launcher!r},"
                 f" and this experiment has {launcher!r}; make it with create_database"
             )
+        if on_nodes(database):
+            continue
         _hosts(database)
         if database.port:
             choose_ports(listen_hosts(database.interface), database.port, database.num_shards)
@@ -138,13 +142,12 @@ def _unique_identifiers(
 
 
 def _hosts(database: Orchestrator) -> None:
-    # Databases are placed on other hosts when launchers with nodes are there.
     here = {os.uname().nodename, "localhost", "127.0.0.1"}
     others = [host for host in database.placed_on if host not in here]
     if others:
         raise UnsupportedError(
-            f"the database {database.name!r} is to run on {', '.join(others)}, and this version"
-            " starts databases on this host only; leave hosts out"
+            f"the database {database.name!r} is to run on {', '.join(others)}, and the launcher"
+            f" {database.launcher!r} starts databases on this host only; leave hosts out"
         )
 
 

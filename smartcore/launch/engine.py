@@ -47,7 +47,7 @@ T = TypeVar("T")
 FIRST_INTERVAL = 0.05
 LAST_INTERVAL = 5.0
 # However many jobs there are, asking takes at most this part of the time.
-ASKING_SHARE = 0.1
+ASKING_SHARE = 0.25
 # A Ctrl-C takes effect after this many seconds at the most.
 NOTICE_SIGNALS = 0.25
 # A job that its scheduler does not know may just not have got there yet (accounting lags, NFS).
@@ -140,10 +140,11 @@ class Engine:
         if errors:
             raise errors[0]
 
-    def nodes(self, allocation: str) -> Sequence[Node]:
+    def nodes(self, allocation: str, *, free: bool = False) -> Sequence[Node]:
         """What an allocation grants; nothing where the core does not plan.
 
         :param allocation: its id; empty for the one that this process is in
+        :param free: only what is left of it
         """
         return self._answer(lambda: self._waiting.nodes(allocation), ())
 

@@ -283,8 +283,10 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, name: str, resources: Resources) -> None:
-        """Put one at the end."""
+    def add(self, name: str, resources: Resources, *, first: bool = False) -> None:
+        """Put one at the end, or before all others."""
+        if first:
+            self._waiting = {name: resources, **self._waiting}
         self._waiting[name] = resources
         self._overtaken[name] = 0
 

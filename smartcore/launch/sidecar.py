@@ -76,14 +76,23 @@ class Interrupted(Exception):
 class Ready:
     """How to see that a sidecar serves."""
 
-    __slots__ = ("expect", "host", "port", "send", "socket", "timeout")
+    __slots__ = ("ends", "expect", "holds", "host", "port", "send", "socket", "timeout")
 
     def __init__(
-        self, host: str, port: int, socket: str, send: str, expect: str, timeout: float
+        self,
+        host: str,
+        port: int,
+        socket: str,
+        send: str,
+        expect: str,
+        timeout: float,
+        holds: Iterable[str] = (),
+        ends: str = "",
     ) -> None:
         self.host, self.port, self.socket, self.timeout = host, port, socket, timeout
         # Bytes travel through JSON as Latin-1.
         self.send, self.expect = send.encode("latin-1"), expect.encode("latin-1")
+        self.holds, self.ends = [text.encode("latin-1") for text in holds], ends.encode("latin-1")
 
     def __str__(self) -> str:
         return self.socket or f"{self.host}:{self.port}"
@@ -295,12 +304,12 @@ def serves(ready: Ready) -> bool:
                 connection.connect(ready.socket)
             connection.sendall(ready.send)
             answer = b""
-            while len(answer) < len(ready.expect):
-                chunk = connection.recv(len(ready.expect) - len(answer))
-                if not chunk:
-                    return False
+            while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
+                chunk = connection.recv(4096)
                 answer += chunk
-            return answer == ready.expect
+                if not chunk or not answer.startswith(ready.expect[: len(answer)]):
+                    return False
+            return all(part in answer for part in ready.holds)
     except OSError:
         return False
 

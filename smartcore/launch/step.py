@@ -50,7 +50,7 @@ class StepBuilder:
         settings = model.run_settings
         cwd = Path(model.path).absolute()
         env = {**client_env, **key_environment(model), **settings.environment()}
-        command = self._command(settings, cwd, env, placement)
+        command = self.command(settings, cwd, env, placement)
         return Step(
             name=model.name,
             tag=make_tag(model.name),
@@ -61,9 +61,14 @@ class StepBuilder:
             resources=settings.resources(),
         )
 
-    def _command(
+    def command(
         self, settings: RunSettings, cwd: Path, env: dict[str, str], placement: Placement | None
     ) -> Command:
+        """The program of these settings, with its run command in front.
+
+        :param env: all its variables, those of ``settings`` included
+        :param placement: where it runs; None leaves that to the run command
+        """
         runtime = container_runtime() if settings.container is not None else ""
         argv = settings.program_argv(cwd, container_runtime=runtime)
         program = settings.run_command

@@ -72,7 +72,8 @@ class Waiting:
                 if obstacle:
                     refused.append((run, f"{run.name} cannot run in the allocation: {obstacle}"))
                 else:
-                    places.queue.add(run.step.tag, run.step.resources)
+                    tag, resources = run.step.tag, run.step.resources
+                    places.queue.add(tag, resources, first=not run.limited)
             elif run.limited and self.max_running is not None and self._limited >= self.max_running:
                 break
             else:
@@ -118,10 +119,15 @@ class Waiting:
         elif run.bundle is None:
             self._limited -= run.limited
 
-    def nodes(self, allocation: str) -> Sequence[Node]:
-        """What an allocation grants; nothing where that is not known."""
+    def nodes(self, allocation: str, *, free: bool = False) -> Sequence[Node]:
+        """What an allocation grants; nothing where that is not known.
+
+        :param free: only what is left of it
+        """
         places = self._known(allocation)
-        return () if places is None else list(places.pool.nodes.values())
+        if places is None:
+            return ()
+        return list((places.pool.free if free else places.pool.nodes).values())
 
     def _places_of(self, run: Run) -> _Places | None:
         return self._known(run.step.resources.allocation)

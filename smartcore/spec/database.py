@@ -103,6 +103,8 @@ class Ready:
     :param socket: absolute path of a unix socket
     :param send: bytes to send after connecting; may hold a password
     :param expect: bytes with which the answer must begin
+    :param holds: what must be in it besides
+    :param ends: bytes with which the whole answer ends, if ``holds`` are looked for in it
     :param timeout: how long it may take until it serves
     """
 
@@ -111,6 +113,8 @@ class Ready:
     socket: str = ""
     send: bytes = field(default=b"", repr=False)
     expect: bytes = b""
+    holds: tuple[bytes, ...] = ()
+    ends: bytes = b""
     timeout: timedelta = timedelta(seconds=30)
 
 
@@ -145,8 +149,8 @@ class DatabaseBackend(ABC):
 
     @abstractmethod
     def readiness(self, shard: ShardPlan, /) -> Ready:
-        """What to send to a standalone shard, and what it answers when it serves: for who must see
-        it on another node, without this class.
+        """What to send to a shard, and what it answers when it serves, as a part of a whole cluster
+        if there are several: for who must see it on another node, without this class.
         """
 
     @abstractmethod

@@ -48,6 +48,8 @@ class RunCommand(ABC):
 
     probe: tuple[str, ...] = ("--version",)
     """Arguments that make the program say what it is; empty if it need not be asked."""
+    node_variable: str = ""
+    """Variable by which a task knows its node's name; empty if ``uname -n`` tells it."""
 
     @abstractmethod
     def facts(self, executable: str, output: str, /) -> Facts:

@@ -157,9 +157,12 @@ class Placement:
     :param allocation: id of the allocation, if any
     :param cpus: how many cores on each host; empty where the run command decides
     :param tasks: how many tasks on each host; empty where the run command decides
+    :param first: where hosts are not known yet, because the job that grants them waits: the first
+        of its nodes to use, counted from 0; None where the run command decides
     """
 
     hosts: tuple[str, ...] = ()
     allocation: str = ""
     cpus: tuple[int, ...] = ()
     tasks: tuple[int, ...] = ()
+    first: int | None = None

@@ -43,6 +43,9 @@ class SubprocessRunner:
                 return f"{name} ended with exit code {child.returncode}"
         return ""
 
+    def waits(self) -> bool:
+        return False
+
     def stop(self) -> None:
         for child in self.children.values():
             child.terminate()

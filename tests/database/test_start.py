@@ -215,6 +215,9 @@ class Robber:
     def failure(self) -> str:
         return self.runner.failure()
 
+    def waits(self) -> bool:
+        return self.runner.waits()
+
     def stop(self) -> None:
         self.runner.stop()
 

@@ -1,0 +1,329 @@
+"""Shards that run on other hosts: what is written for them there, and what they tell.
+
+Where a shard listens is known on its node only. So its configuration is written with words that
+stand for addresses, and :mod:`smartcore.launch.shard` fills them in on the node.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartcore.error import DatabaseError
+from smartcore.launch import shard as program
+from smartcore.launch.step import make_tag
+from smartcore.log import get_logger
+from smartcore.spec import (
+    Command,
+    Credentials,
+    DatabaseBackend,
+    File,
+    Placement,
+    Ready,
+    Resources,
+    Server,
+    ShardAddress,
+    ShardPlan,
+    Step,
+)
+from smartcore.spec.addresses import HIGHEST_PORT, LOWEST_PORT
+
+from .orchestrator import Orchestrator
+from .plan import server_options
+from .ports import port_offsets
+
+if TYPE_CHECKING:
+    from smartcore.launch.shard import Found, Spec
+
+log = get_logger(__name__)
+
+GRACE = timedelta(seconds=5)
+# So much longer than a server may take to serve, nodes may take to start their first program.
+PATIENCE = 10
+# Seconds; who waits longer is told what for.
+WORTH_TELLING = 2.0
+
+# Numbers that stand for ports: no port is so large, and nothing else in a configuration is.
+_PORT_WORD = 731_905_000_000_000
+_NEXT_WORD = 1_000_000
+
+Front = Callable[[Sequence[str], Path, Placement], Command]
+"""Puts what places a program in front of it: given its arguments, its directory, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the shards of one database run, if not on this host.
+
+    :param directory: of mode 0700, on a file system that this host and the nodes have
+    :param front: puts the run command in front
+    :param resources: what each shard needs, in order; with hosts where they are chosen
+    :param node_variable: by which a program learns its node's name; empty if ``uname`` tells it
+    """
+
+    directory: Path
+    front: Front
+    resources: tuple[Resources, ...]
+    node_variable: str = ""
+
+    def meeting(self, tag: str) -> Path:
+        """The directory in which the shards of one launch meet."""
+        return self.directory / "meetings" / tag
+
+    def placed(self, step: Step, placement: Placement) -> Step:
+        """The same step on the node that it was given."""
+        spec = step.command.files[0]
+        return replace(step, command=self.command(spec, step.cwd, placement))
+
+    def command(self, spec: File, cwd: Path, placement: Placement) -> Command:
+        """The command that runs a shard on its node; its first file is the shard's ``spec``."""
+        # -I -S: the program needs nothing that is installed, and no variables of the user.
+        argv = (sys.executable, "-I", "-S", program.__file__, str(spec.path), *placement.hosts[:1])
+        made = self.front(argv, cwd, placement)
+        return replace(made, files=(spec, *made.files))
+
+
+def template_shards(
+    database: Orchestrator, backend: DatabaseBackend, credentials: Credentials
+) -> tuple[ShardPlan, ...]:
+    """One plan for each shard, with words for its addresses and its port."""
+    count = database.num_shards
+    peers = tuple(
+        ShardAddress(f"smartcore-host-{index}-", _PORT_WORD + index * _NEXT_WORD)
+        for index in range(count)
+    )
+    further = [f"smartcore-further-{index}-" for index in range(1, len(interfaces(database)))]
+    return tuple(
+        ShardPlan(
+            name=f"{database.db_identifier}_{index}",
+            directory=Path(database.path),
+            address=address,
+            peers=peers,
+            index=index,
+            credentials=credentials,
+            options=server_options(database, backend),
+            further_hosts=tuple(further),
+        )
+        for index, address in enumerate(peers)
+    )
+
+
+def interfaces(database: Orchestrator) -> list[str]:
+    """Names of the interfaces to listen on; none for the address of the node's own name."""
+    given = database.interface
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+def planned_on_nodes(
+    database: Orchestrator, backend: DatabaseBackend, ground: Ground, environment: Mapping[str, str]
+) -> list[Step]:
+    """The steps that a start would run, for a preview; without secrets.
+
+    :raises DatabaseError: no server program was found
+    """
+    if database.live is not None:
+        return list(database.live.steps)
+    server = backend.find(environment)
+    shards = template_shards(database, backend, Credentials(""))
+    tag, timeout = make_tag(database.name), timedelta(0)
+    return list(node_steps(database, backend, server, shards, tag, ground, timeout))
+
+
+def shard_spec(
+    database: Orchestrator,
+    shard: ShardPlan,
+    command: Command,
+    ready: Ready,
+    *,
+    tag: str,
+    ground: Ground,
+    timeout: timedelta,
+) -> Spec:
+    """What the program on the node reads."""
+    offsets = port_offsets(len(shard.peers))
+    return {
+        "version": program.VERSION,
+        "tag": tag,
+        "index": shard.index,
+        "shards": [
+            {
+                "name": f"{database.db_identifier}_{index}",
+                "host": peer.host,
+                "ports": [str(peer.port + offset) for offset in offsets],
+            }
+            for index, peer in enumerate(shard.peers)
+        ],
+        "further": list(shard.further_hosts),
+        "interfaces": interfaces(database),
+        "node_variable": ground.node_variable,
+        "port": database.port or 0,
+        "ports": (LOWEST_PORT, HIGHEST_PORT),
+        "offsets": list(offsets),
+        "meeting": str(ground.meeting(tag)),
+        "argv": list(command.argv),
+        "files": {str(file.path): file.text for file in command.files},
+        "cwd": str(shard.directory),
+        "output": str(shard.directory / f"{shard.name}.out"),
+        "ready": {
+            # Bytes travel through JSON as Latin-1.
+            "send": ready.send.decode("latin-1"),
+            "expect": ready.expect.decode("latin-1"),
+            "holds": [part.decode("latin-1") for part in ready.holds],
+            "ends": ready.ends.decode("latin-1"),
+        },
+        "timeout": timeout.total_seconds(),
+        "patience": PATIENCE * timeout.total_seconds(),
+        "grace": GRACE.total_seconds(),
+    }
+
+
+def node_steps(
+    database: Orchestrator,
+    backend: DatabaseBackend,
+    server: Server,
+    shards: Sequence[ShardPlan],
+    tag: str,
+    ground: Ground,
+    timeout: timedelta,
+) -> tuple[Step, ...]:
+    """The step of each shard; what it reads is in the step's files."""
+    steps = []
+    for shard, resources in zip(shards, ground.resources, strict=True):
+        own = make_tag(shard.name)
+        ready = backend.readiness(shard)
+        spec = shard_spec(
+            database,
+            shard,
+            backend.command(server, shard),
+            ready,
+            tag=tag,
+            ground=ground,
+            timeout=timeout,
+        )
+        file = File(ground.directory / "scripts" / f"{own}.json", json.dumps(spec, indent=1) + "\n")
+        steps.append(
+            Step(
+                name=shard.name,
+                tag=own,
+                command=ground.command(
+                    file,
+                    shard.directory,
+                    Placement(resources.hosts, first=None if resources.hosts else shard.index),
+                ),
+                cwd=shard.directory,
+                stdout=shard.directory / f"{shard.name}.out",
+                stderr=shard.directory / f"{shard.name}.err",
+                resources=resources,
+            )
+        )
+    return tuple(steps)
+
+
+class Meeting:
+    """The directory in which the shards of one launch tell where they are.
+
+    :param tag: the launch
+    :param names: of the shards, in order
+    """
+
+    def __init__(self, directory: Path, tag: str, names: Sequence[str]) -> None:
+        self._directory, self._tag, self._names = directory, tag, list(names)
+        self._found: dict[str, Found] = {}
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def complete(self) -> bool:
+        """True if all shards serve; looks once."""
+        for name in self.missing:
+            found = program.read_found(str(self._directory), name, "ready", self._tag)
+            if found is None:
+                return False
+            self._found[name] = found
+        return True
+
+    @property
+    def missing(self) -> list[str]:
+        """Those that have not told that they serve."""
+        return [name for name in self._names if name not in self._found]
+
+    @property
+    def found(self) -> list[Found]:
+        """Where all are, in order, when they serve."""
+        return [self._found[name] for name in self._names]
+
+    def remove(self) -> None:
+        """Remove the directory, with what is in it."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def real_shards(shards: Sequence[ShardPlan], found: Sequence[Found]) -> tuple[ShardPlan, ...]:
+    """The plans with the addresses that the shards told."""
+    peers = tuple(ShardAddress(where["addresses"][0], where["port"]) for where in found)
+    return tuple(
+        replace(
+            shard,
+            address=peers[shard.index],
+            peers=peers,
+            further_hosts=tuple(where["addresses"][1:]),
+        )
+        for shard, where in zip(shards, found, strict=True)
+    )
+
+
+def nodes_of(found: Sequence[Found]) -> tuple[str, ...]:
+    """Names of the shards' nodes, in order."""
+    return tuple(where["node"] for where in found)
+
+
+def pauses() -> Iterator[float]:
+    """How long to wait before looking into the meeting directory again and again, in seconds."""
+    pause = program.FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, program.LONGEST_PAUSE)
+
+
+def await_shards(
+    meeting: Meeting,
+    failure: Callable[[], str],
+    waits: Callable[[], bool],
+    timeout: timedelta,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Return when all shards serve.
+
+    :param failure: which shard has ended, and how; empty while none has
+    :param waits: True while one of them waits for nodes, which takes as long as it takes
+    :param timeout: how long it may take when all of them run
+    :raises DatabaseError: one has ended, or they take too long
+    """
+    told = False
+    began = clock()
+    end: float | None = None
+    for pause in pauses():
+        if meeting.complete():
+            return
+        problem = failure()
+        if problem:
+            raise DatabaseError(problem)
+        if waits():
+            if not told and clock() - began > WORTH_TELLING:
+                told = True
+                log.info("waiting for nodes for %s; Ctrl-C gives up", ", ".join(meeting.missing))
+            end = None
+        else:
+            end = clock() + timeout.total_seconds() if end is None else end
+            if clock() > end:
+                raise DatabaseError(
+                    f"{', '.join(meeting.missing)} did not serve within"
+                    f" {timeout.total_seconds():g} s"
+                )
+        # Nothing tells of a file that another host writes.
+        time.sleep(pause)

@@ -1,0 +1,272 @@
+"""Databases in an allocation: a launcher whose nodes are addresses of this host."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smartcore import Experiment
+from smartcore.database import Orchestrator
+from smartcore.database.ground import choose_hosts
+from smartcore.error import DatabaseError, InputError
+from smartcore.registry import Registry
+from smartcore.spec import Node, State
+
+if TYPE_CHECKING:
+    from tests.conftest import Site
+
+HOOKS = """
+@hookimpl
+def smartcore_register_launchers(registry):
+    registry.add("placing", "placing_parts:Placing", run_commands=("on",))
+
+@hookimpl
+def smartcore_register_run_commands(registry):
+    registry.add("on", "placing_parts:On", settings="placing_parts:OnSettings")
+"""
+PARTS = """
+from smartcore.spec import Command, Facts, Launcher, Node, Resources, RunCommand, RunSettings
+
+
+class Placing(Launcher):
+    def __init__(self, context, /):
+        self.processes = context.processes
+        self.start, self.status = self.processes.start, self.processes.status
+        self.stop, self.attach = self.processes.stop, self.processes.attach
+        self.watch, self.close = self.processes.watch, self.processes.close
+
+    start = status = stop = attach = watch = close = None
+
+    def nodes(self, allocation, /):
+        return [Node(f"127.0.3.{number}", 4) for number in (1, 2, 3)]
+
+
+class On(RunCommand):
+    probe = ()
+    node_variable = "NODE_NAME"
+
+    def facts(self, executable, output, /):
+        return Facts(executable)
+
+    def build(self, launch, placement, facts, /):
+        return Command((facts.executable, ",".join(placement.hosts), *launch.argv), launch.env)
+
+
+class OnSettings(RunSettings):
+    def __init__(self, exe, exe_args=None, run_args=None, env_vars=None, **kwargs):
+        super().__init__(exe, exe_args, "on", run_args, env_vars)
+        self.wanted = {}
+
+    def set_nodes(self, nodes):
+        self.wanted["nodes"] = nodes
+
+    def set_tasks(self, tasks):
+        self.wanted["tasks"] = tasks
+
+    def set_cpus_per_task(self, cpus_per_task):
+        self.wanted["cpus_per_task"] = cpus_per_task
+
+    def resources(self):
+        return Resources(**self.wanted)
+"""
+CLIENT = """
+import json, os, redis
+auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
+host, port = os.environ["SSDB"].split(",")[0].split(":")
+make = redis.RedisCluster if os.environ["SR_DB_TYPE"] == "Clustered" else redis.Redis
+client = make(host=host, port=int(port), **auth)
+for number in range(20):
+    client.set(f"key{number}", number)
+print(client.get("key7"), os.environ["NODE_NAME"])
+"""
+
+
+@pytest.fixture
+def registry(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    if shutil.which("redis-server") is None:
+        assert os.environ.get("CI") != "true", "redis-server is not installed"
+        pytest.skip("redis-server is not installed")
+    site.add("placing", HOOKS, files={"placing_parts": PARTS})
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "on").write_text('#!/bin/sh\nexport NODE_NAME="$1"\nshift\nexec "$@"\n')
+    (programs / "on").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return Registry([*site.points(), *entry_points(group="smartcore")])
+
+
+@pytest.fixture
+def exp(registry: Registry, tmp_path: Path) -> Iterator[Experiment]:
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path), "placing", registry=registry) as made:
+        yield made
+
+
+def use(exp: Experiment, name: str = "model") -> str:
+    run = exp.create_run_settings(sys.executable, ["-c", CLIENT])
+    model = exp.create_model(name, run)
+    exp.start(model)
+    path = Path(model.path)
+    assert exp.statuses()[name].state is State.COMPLETED, (path / f"{name}.err").read_text()
+    return (path / f"{name}.out").read_text().strip()
+
+
+def test_a_shard_serves_models_from_its_node(exp: Experiment) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    assert database.hosts == ["127.0.3.1"]
+    (address,) = database.get_address()
+    assert re.fullmatch(r"127\.0\.3\.1:\d+", address)
+    assert use(exp).startswith("b'7'")
+    (node,) = database
+    assert (node.hosts, node.ports) == (["127.0.3.1"], database.ports)
+    exp.stop(database)
+    assert exp.statuses()["orchestrator_0"].state is State.CANCELLED
+    assert not list((Path(exp.exp_path) / ".smartcore/meetings").iterdir())
+
+
+def test_shards_of_a_cluster_have_nodes_of_their_own(exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3)
+    exp.start(database)
+    assert sorted(database.hosts) == ["127.0.3.1", "127.0.3.2", "127.0.3.3"]
+    hosts = [address.partition(":")[0] for address in database.get_address()]
+    assert hosts == database.hosts
+    assert use(exp).startswith("b'7'")
+
+
+def test_shards_run_where_they_were_asked_to(exp: Experiment) -> None:
+    database = exp.create_database(hosts=["127.0.3.3", "127.0.3.1"])
+    exp.start(database)
+    assert database.hosts == ["127.0.3.3"]
+
+
+def test_a_host_that_is_not_there_is_refused_before_anything_starts(exp: Experiment) -> None:
+    database = exp.create_database(hosts="nid009")
+    with pytest.raises(InputError, match=r"nid009, which is not in the allocation \(127.0.3.1"):
+        exp.start(database)
+    assert not Path(database.path).exists()
+
+
+def test_another_process_takes_it_up_from_its_checkpoint(
+    exp: Experiment, registry: Registry, tmp_path: Path
+) -> None:
+    database = exp.create_database(db_nodes=3)
+    exp.start(database)
+    other_path = tmp_path / "other"
+    other_path.mkdir()
+    with Experiment("other", str(other_path), "placing", registry=registry) as other:
+        taken = other.reconnect_orchestrator(database.checkpoint_file)
+        assert taken.hosts == database.hosts
+        assert taken.get_address() == database.get_address()
+        assert use(other).startswith("b'7'")
+        other.stop(taken)
+    assert not database.is_active()
+
+
+def test_a_server_that_refuses_its_settings_is_told_of(exp: Experiment) -> None:
+    database = exp.create_database()
+    database.set_db_conf("maxmemory-policy", "nonsense")
+    with pytest.raises(DatabaseError, match=r"before it served(.|\n)*maxmemory-policy"):
+        exp.start(database)
+    assert exp.statuses()["orchestrator_0"].state is not State.RUNNING
+
+
+def test_one_that_takes_too_long_is_given_up(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = tmp_path / "server"
+    server.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo "Redis server v=7.0.0"\nexec sleep 100\n'
+    )
+    server.chmod(0o755)
+    monkeypatch.setenv("REDIS_PATH", str(server))
+    monkeypatch.setenv("SMARTCORE_DB_START_TIMEOUT", "0.4")
+    path = tmp_path / "slow"
+    path.mkdir()
+    with (
+        Experiment("slow", str(path), "placing", registry=registry) as slow,
+        pytest.raises(DatabaseError, match="did not serve"),
+    ):
+        slow.start(slow.create_database())
+
+
+def test_waiting_for_nodes_is_told_of_and_takes_as_long_as_it_takes(
+    exp: Experiment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "smartcore")
+    marker = tmp_path / "marker"
+    hold = exp.create_run_settings("sh", ["-c", f"sleep 3; touch {marker}"])
+    hold.set_nodes(3)
+    hold.set_cpus_per_task(4)
+    model = exp.create_model("large", hold)
+    exp.start(model, block=False)
+    late = exp.create_run_settings("true")
+    late.set_nodes(3)
+    late.set_cpus_per_task(4)
+    waiting = exp.create_model("late", late)
+    exp.start(waiting, block=False)
+    database = exp.create_database()
+    exp.start(database)
+    assert marker.exists()
+    # It came later than the second model, and was started before it all the same.
+    assert exp.statuses()["late"].state is State.QUEUED
+    assert [m for m in caplog.messages if "waiting for nodes for orchestrator_0" in m]
+    exp.stop(waiting)
+
+
+def test_a_preview_shows_the_commands_and_no_secret(
+    exp: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = exp.create_database(db_nodes=3)
+    model = exp.create_model("m", exp.create_run_settings("true"))
+    exp.preview(database, model, verbosity_level="developer", output_format="json")
+    shown = capsys.readouterr().out
+    found = json.loads(shown)
+    commands = json.dumps(found)
+    for number in (1, 2, 3):
+        assert f"127.0.3.{number}" in commands
+    assert "shard.py" in commands
+    assert "<its node>" in commands
+    assert not Path(database.path).exists()
+
+
+NODES = [Node("a", 4), Node("b", 8), Node("c", 8)]
+
+
+@pytest.mark.parametrize(
+    ("shards", "hosts", "free", "chosen"),
+    [
+        (1, None, NODES, ["b"]),
+        (3, None, NODES, ["b", "c", "a"]),
+        (4, None, NODES, ["b", "c", "a", "b"]),
+        (1, ["c", "a"], NODES, ["c"]),
+        (3, ["c", "a", "b"], NODES, ["c", "a", "b"]),
+        (1, ["x"], [], ["x"]),
+    ],
+)
+def test_each_shard_gets_the_roomiest_node_or_the_one_it_was_given(
+    shards: int, hosts: list[str] | None, free: Sequence[Node], chosen: list[str]
+) -> None:
+    database = Orchestrator("/nowhere", db_nodes=shards, hosts=hosts)
+    assert choose_hosts(database, free) == [(host,) for host in chosen]
+
+
+def test_fewer_hosts_than_shards_are_refused() -> None:
+    database = Orchestrator("/nowhere", db_nodes=3, hosts=["a", "b"])
+    with pytest.raises(InputError, match=r"has 3 shards and 2 hosts \(a, b\)"):
+        choose_hosts(database, NODES)
+
+
+def test_where_nothing_is_known_the_scheduler_chooses() -> None:
+    assert choose_hosts(Orchestrator("/nowhere", db_nodes=3), []) == [()] * 3

@@ -61,6 +61,8 @@ from smartcore.telemetry import TelemetryWriter
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from smartcore.database.nodes import Ground
+    from smartcore.entity import ColocationSettings
+    from smartcore.launch.colocation import Beside
     from smartcore.progress import Counts, Progress
 
 log = get_logger(__name__)
@@ -179,6 +181,11 @@ class Session:
         for database in databases_of(entities):
             if self._on_nodes(database):
                 self._ground(database)  # hosts that cannot be had are refused
+        for model in models_of(entities):
+            if model.colocation is not None and self._places(model):
+                from smartcore.launch.colocation import nodes_of
+
+                nodes_of(model, self.registry)
         _ = self.journal  # a second driver is refused before anything is launched
         models = models_of(entities)
         names = [entity.name for entity in entities]
@@ -255,23 +262,15 @@ class Session:
         for model in models:
             ensure_directory(Path(model.path))
             taken = list(self._colocated.values())
-            runs.append(self._run(self.step(model, taken), MODEL))
+            step, place = self._built(model, taken)
+            runs.append(self._run(step, MODEL))
+            runs[-1].place = place
             if model.colocation is not None:
                 self._colocated[model.name] = taken[-1]
-            else:
-                runs[-1].place = self._placing(model, runs[-1].step)
         jobs = bundles(entities, {run.name: run.step for run in runs})
         for run in runs:
             run.policy, run.group, run.bundle = policy, runs, jobs.get(run.name)
         self._launch(runs)
-
-    def _placing(self, model: Model, step: Step) -> Callable[[Placement], Step]:
-        # What the model finds its databases by is as it is now; only the place is not known yet.
-        def place(placement: Placement) -> Step:
-            placed = self._builder.build(model, step.command.env, placement)
-            return replace(placed, tag=step.tag)
-
-        return place
 
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
@@ -375,23 +374,46 @@ class Session:
         :param taken: addresses that other colocated databases have; that of this one is added
         :param planned: variables for databases that do not run yet
         """
+        return self._built(model, taken, planned)[0]
+
+    def _built(
+        self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None
+    ) -> tuple[Step, Callable[[Placement], Step]]:
+        # What the model finds its databases by is as it is now; only the place is not known yet.
         live = [database.live for database in self.databases.values() if database.live is not None]
-        step = self._builder.build(model, {**(planned or {}), **client_environment(live)})
+        env = {**(planned or {}), **client_environment(live)}
+        step = self._builder.build(model, env)
         if model.colocation is None:
-            return step
-        from smartcore.launch.colocation import colocate
+            return step, partial(self._builder.build, model, env)
+        beside = self._beside(model, model.colocation, step, taken)
+        if not self._places(model):
+            step = replace(step, command=beside.around(step.command))
+            return step, lambda placement: step
+        # The database belongs where the run command puts the program.
+        build = partial(self._builder.build, model, env, inside=beside.around)
+        return replace(build(), tag=step.tag), build
+
+    def _beside(
+        self, model: Model, settings: ColocationSettings, step: Step, taken: list[ShardAddress]
+    ) -> Beside:
+        from smartcore.launch.colocation import colocate, nodes_of
 
         return colocate(
             step,
-            model.colocation,
+            settings,
             self.registry,
             self.path,
             runtime_directory(self.config),
+            nodes=nodes_of(model, self.registry) if self._places(model) else None,
             backend=self.config.text("database.backend"),
             allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
             timeout=timedelta(seconds=self.config.number("database.start_timeout")),
             taken=taken,
         )
+
+    def _places(self, model: Model) -> bool:
+        """True if its run command may start it on another host than that of its step."""
+        return bool(model.run_settings.run_command) and isinstance(self.engine.launcher, Places)
 
     def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
         """The steps that a start of these would run, by name; shards without their secrets."""

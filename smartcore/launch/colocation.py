@@ -1,4 +1,4 @@
-"""From a step, and the database that its model wants next to it, to the step that runs both."""
+"""From a step, and the database that its model wants next to it, to what runs both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from smartcore.database.credentials import new_credentials, secret_text
 from smartcore.database.live import database_environment
 from smartcore.database.plan import TRANSLATED
 from smartcore.database.ports import choose_ports
-from smartcore.entity import ColocationSettings
-from smartcore.error import InputError
+from smartcore.entity import ColocationSettings, Model
+from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import sidecar as program
 from smartcore.log import get_logger
 from smartcore.registry import Registry
@@ -39,6 +39,31 @@ TIMEOUT = timedelta(seconds=60)
 SCRIPTS = Path(".smartcore/scripts")
 # Not a directive of the server, though given among them.
 OPEN_OPTION = "allow-unauthenticated"
+# Every host has these addresses.
+LOOPBACK = "127."
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is put in front of a command, so that sidecars live next to its program.
+
+    :param argv: runs the command that follows it
+    :param env: variables by which the program finds the sidecars
+    :param files: what must be written first, secrets included
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    files: tuple[File, ...]
+
+    def around(self, command: Command) -> Command:
+        """The same command with its sidecars."""
+        return replace(
+            command,
+            argv=(*self.argv, *command.argv),
+            env={**command.env, **self.env},
+            files=(*command.files, *self.files),
+        )
 
 
 def colocate(
@@ -48,19 +73,20 @@ def colocate(
     experiment: Path,
     runtime: Path,
     *,
+    nodes: Nodes | None = None,
     backend: str = DEFAULT_BACKEND,
     allow_unauthenticated: bool = False,
     environment: Mapping[str, str] | None = None,
     taken: list[ShardAddress] | None = None,
     timeout: timedelta = TIMEOUT,
-) -> Step:
-    """The step that starts the database, then runs ``step``, and ends the database with it.
+) -> Beside:
+    """What starts the database, then runs the step's program, and ends the database with it.
 
-    Nothing is written or started; what must be written first, secrets included, is in the command's
-    files.
+    Nothing is written or started; what must be written first, secrets included, is in the files.
 
     :param experiment: its directory
     :param runtime: a directory of mode 0700 for sockets
+    :param nodes: where it runs, if not on this host
     :param backend: registered name of the kind of server
     :param allow_unauthenticated: what holds if the model's settings do not say
     :param environment: variables that say where servers are; None takes those of this process
@@ -71,23 +97,58 @@ def colocate(
     """
     kind = registry.database(backend)
     used = [] if taken is None else taken
-    shard, client = _shard(step, settings, registry, kind, runtime, used, allow_unauthenticated)
+    shard, client = _shard(
+        step, settings, registry, kind, runtime, used, allow_unauthenticated, here=nodes is None
+    )
     used.append(shard.address)
     server = kind.find(os.environ if environment is None else environment)
     auth = step.cwd / f"{shard.name}.auth.json"
     credentials = shard.credentials
     variables = database_environment(settings.db_identifier, [client], auth, clustered=False)
+    several = nodes is not None and nodes.count > 1
     sidecar = Sidecar(
         name=shard.name,
         command=kind.command(server, shard),
         ready=replace(kind.readiness(shard), timeout=timeout),
         cpus=settings.pinning or (),
-        log=step.cwd / f"{shard.name}.log",
+        log=step.cwd / f"{shard.name}{program.OF_NODE if several else '.log'}",
         env={**kind.environment([shard]), **variables},
     )
-    command = with_sidecars(step.command, [sidecar], spec_path(experiment, step), step.cwd)
+    spec = spec_path(experiment, step)
+    beside = with_sidecars([sidecar], spec, step.cwd, variable=nodes.variable if nodes else "")
     secret = File(auth, secret_text(credentials.user, credentials.password))
-    return replace(step, command=replace(command, files=(secret, *command.files)))
+    return replace(beside, files=(secret, *beside.files))
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of a model that a run command places, once on each.
+
+    :param count: how many
+    :param variable: by which a program learns its node's name; empty if ``uname`` tells it
+    """
+
+    count: int = 1
+    variable: str = ""
+
+
+def nodes_of(model: Model, registry: Registry) -> Nodes:
+    """On how many nodes a model runs, with one task on each.
+
+    :raises UnsupportedError: it has several tasks on a node, which would start a database each
+    """
+    wanted = model.run_settings.resources()
+    nodes = wanted.nodes or len(wanted.hosts) or 1
+    each = wanted.tasks_per_node or -(-(wanted.tasks or 1) // nodes)
+    if each > 1:
+        raise UnsupportedError(
+            f"{model.name!r} has {each} tasks on a node and a colocated database, and this version"
+            " would start one for each task; give it one task on each node (set_tasks_per_node(1)),"
+            " or use a database of its own (create_database)"
+        )
+    name = Path(model.run_settings.run_command or "").name
+    known = name in registry.names("run_commands")
+    return Nodes(nodes, registry.run_command(name).node_variable if known else "")
 
 
 def _shard(
@@ -98,6 +159,8 @@ def _shard(
     runtime: Path,
     taken: Sequence[ShardAddress],
     allow_unauthenticated: bool,
+    *,
+    here: bool,
 ) -> tuple[ShardPlan, str]:
     strategy = registry.colocation(settings.strategy)
     strategy.check(settings.options)
@@ -108,8 +171,13 @@ def _shard(
             f"the database next to {step.name!r} would listen at {address}, as another one does;"
             " leave the address out to get one of its own"
         )
-    if address.port:
+    if address.port and here:
         choose_ports([address.host], address.port, 1)
+    if address.port and not here and not address.host.startswith(LOOPBACK):
+        raise InputError(
+            f"the database next to {step.name!r} would listen at {address}, which is an address of"
+            " this host, and the model runs on another; leave ifname out"
+        )
     options = dict(settings.server_options)
     given = options.pop(OPEN_OPTION, None)
     opened = allow_unauthenticated if given is None else given == "yes"
@@ -143,36 +211,38 @@ def spec_path(experiment: Path, step: Step) -> Path:
 
 
 def with_sidecars(
-    command: Command,
     sidecars: Sequence[Sidecar],
     spec: Path,
     cwd: Path,
     *,
     grace: timedelta = GRACE,
-) -> Command:
-    """The command that runs ``command`` with sidecars, by :mod:`smartcore.launch.sidecar`.
+    variable: str = "",
+) -> Beside:
+    """What runs a command with sidecars: :mod:`smartcore.launch.sidecar`.
 
     Passwords go into the file ``spec`` (mode 0600), and never onto the command line.
 
     :param cwd: the directory that sidecars run in
     :param grace: how long they have between TERM and KILL
+    :param variable: by which a program learns its node's name; empty if ``uname`` tells it
     """
-    env = dict(command.env)
-    files = [*command.files]
+    env: dict[str, str] = {}
+    files: list[File] = []
     for sidecar in sidecars:
         env |= sidecar.env
         files += sidecar.command.files
-    files.append(File(spec, spec_text(sidecars, cwd, grace)))
+    files.append(File(spec, spec_text(sidecars, cwd, grace, variable)))
     # -I -S: neither the user's site-packages nor PYTHON variables, which are the application's.
     start = (sys.executable, "-I", "-S", program.__file__, str(spec))
-    return replace(command, argv=(*start, *command.argv), env=env, files=tuple(files))
+    return Beside(start, env, tuple(files))
 
 
-def spec_text(sidecars: Sequence[Sidecar], cwd: Path, grace: timedelta) -> str:
+def spec_text(sidecars: Sequence[Sidecar], cwd: Path, grace: timedelta, variable: str = "") -> str:
     """What the supervisor reads."""
     content = {
         "version": program.VERSION,
         "grace": grace.total_seconds(),
+        "node_variable": variable,
         "sidecars": [
             {
                 "name": sidecar.name,

@@ -146,7 +146,7 @@ class Engine:
         :param allocation: its id; empty for the one that this process is in
         :param free: only what is left of it
         """
-        return self._answer(lambda: self._waiting.nodes(allocation), ())
+        return self._answer(lambda: self._waiting.nodes(allocation, free=free), ())
 
     def native_ids(self, ids: Collection[JobId]) -> Mapping[JobId, str]:
         """What the workload manager calls jobs, as far as that is known, and another name than the

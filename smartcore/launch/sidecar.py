@@ -31,6 +31,8 @@ import time
 from collections.abc import Callable, Iterable
 
 VERSION = 1
+# The end of a log's name that stands for that of the node, where several nodes have one.
+OF_NODE = "-%n.log"
 SIDECAR_FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -162,7 +164,12 @@ def load(path: str) -> tuple[list[Sidecar], float]:
         spec = json.load(file)
     if spec["version"] != VERSION:
         raise Failure(f"{path} has version {spec['version']}, and {VERSION} is what is understood")
-    return [Sidecar(**item) for item in spec["sidecars"]], float(spec["grace"])
+    sidecars = [Sidecar(**item) for item in spec["sidecars"]]
+    node = os.environ.get(spec["node_variable"] or "-") or os.uname().nodename
+    for sidecar in sidecars:
+        if sidecar.log.endswith(OF_NODE):
+            sidecar.log = f"{sidecar.log.removesuffix(OF_NODE)}-{node}.log"
+    return sidecars, float(spec["grace"])
 
 
 # -- processes ------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,17 +40,23 @@ class StepBuilder:
     _facts: dict[str, Facts] = field(default_factory=dict)
 
     def build(
-        self, model: Model, client_env: Mapping[str, str], placement: Placement | None = None
+        self,
+        model: Model,
+        client_env: Mapping[str, str],
+        placement: Placement | None = None,
+        *,
+        inside: Callable[[Command], Command] | None = None,
     ) -> Step:
         """The step of ``model``; nothing is written or started.
 
         :param client_env: variables by which the model finds its databases; its own win over them
         :param placement: where it runs; None leaves that to the run command
+        :param inside: what the run command starts instead of the program, container included
         """
         settings = model.run_settings
         cwd = Path(model.path).absolute()
         env = {**client_env, **key_environment(model), **settings.environment()}
-        command = self.command(settings, cwd, env, placement)
+        command = self.command(settings, cwd, env, placement, inside=inside)
         return Step(
             name=model.name,
             tag=make_tag(model.name),
@@ -62,7 +68,13 @@ class StepBuilder:
         )
 
     def command(
-        self, settings: RunSettings, cwd: Path, env: dict[str, str], placement: Placement | None
+        self,
+        settings: RunSettings,
+        cwd: Path,
+        env: dict[str, str],
+        placement: Placement | None,
+        *,
+        inside: Callable[[Command], Command] | None = None,
     ) -> Command:
         """The program of these settings, with its run command in front.
 
@@ -70,17 +82,20 @@ class StepBuilder:
         :param placement: where it runs; None leaves that to the run command
         """
         runtime = container_runtime() if settings.container is not None else ""
-        argv = settings.program_argv(cwd, container_runtime=runtime)
+        placed = Command(settings.program_argv(cwd, container_runtime=runtime), env)
+        if inside is not None:
+            placed = inside(placed)
         program = settings.run_command
         if not program:
-            return Command(argv, env)
+            return placed
         name = Path(program).name
         if name not in self.registry.names("run_commands"):
-            return Command((program, *settings.format_run_args(), *argv), env)
+            return replace(placed, argv=(program, *settings.format_run_args(), *placed.argv))
         placing = self.registry.run_command(name)
-        launch = Launch(argv, settings, cwd, env)
+        launch = Launch(placed.argv, settings, cwd, dict(placed.env))
         where = placement or Placement(settings.resources().hosts)
-        return placing.build(launch, where, self._probe(placing, program))
+        made = placing.build(launch, where, self._probe(placing, program))
+        return replace(made, files=(*made.files, *placed.files))
 
     def _probe(self, placing: RunCommand, program: str) -> Facts:
         if program not in self._facts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from smartcore.error import SmartcoreError
 from smartcore.launch.plan import Pool, Queue, placement
@@ -94,7 +95,8 @@ class Waiting:
                 run = self._runs[Tag(tag)]
                 run.shares = shares
                 if run.place is not None:
-                    run.step = run.place(placement(shares, allocation))
+                    placed = run.place(placement(shares, allocation))
+                    run.step = replace(placed, tag=run.step.tag)
                 started.append(run)
         return started
 

@@ -18,7 +18,7 @@ import pytest
 from smartcore import Experiment
 from smartcore.database import Orchestrator
 from smartcore.database.ground import choose_hosts
-from smartcore.error import DatabaseError, InputError
+from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.registry import Registry
 from smartcore.spec import Node, State
 
@@ -223,6 +223,43 @@ def test_waiting_for_nodes_is_told_of_and_takes_as_long_as_it_takes(
     assert exp.statuses()["late"].state is State.QUEUED
     assert [m for m in caplog.messages if "waiting for nodes for orchestrator_0" in m]
     exp.stop(waiting)
+
+
+@pytest.mark.parametrize("strategy", ["tcp", "uds"])
+def test_a_colocated_database_runs_where_the_run_command_puts_its_model(
+    exp: Experiment, strategy: str
+) -> None:
+    code = """
+import json, os, redis
+auth, where = json.load(open(os.environ["SMARTCORE_DB_AUTH"])), os.environ["SSDB"]
+client = (
+    redis.Redis(unix_socket_path=where.removeprefix("unix://"), **auth)
+    if where.startswith("unix")
+    else redis.Redis(port=int(where.split(":")[1]), **auth)
+)
+supervisor = open(f"/proc/{os.getppid()}/environ").read().split("\\0")
+print(client.ping(), os.environ["NODE_NAME"], "NODE_NAME=" + os.environ["NODE_NAME"] in supervisor)
+"""
+    settings = exp.create_run_settings(sys.executable, ["-c", code])
+    settings.set_cpus_per_task(4)
+    models = [exp.create_model(f"m{number}", settings) for number in range(2)]
+    for model in models:
+        (model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds)()
+    exp.start(*models)
+    said = [(Path(m.path) / f"{m.name}.out").read_text().split() for m in models]
+    assert said == [["True", f"127.0.3.{number}", "True"] for number in (1, 2)]
+    assert (Path(models[0].path) / "m0-db.log").exists()
+
+
+def test_several_tasks_on_a_node_next_to_a_database_are_refused(exp: Experiment) -> None:
+    settings = exp.create_run_settings("true")
+    settings.set_tasks(4)
+    settings.set_nodes(2)
+    model = exp.create_model("crowd", settings)
+    model.colocate_db_tcp()
+    with pytest.raises(UnsupportedError, match=r"'crowd' has 2 tasks on a node.*tasks_per_node"):
+        exp.start(model)
+    assert exp.statuses() == {}
 
 
 def test_a_preview_shows_the_commands_and_no_secret(

@@ -13,7 +13,7 @@ import pytest
 from smartcore.database import read_secret
 from smartcore.entity import ColocationSettings
 from smartcore.error import InputError
-from smartcore.launch.colocation import colocate
+from smartcore.launch import colocation
 from smartcore.launch.process import write_files
 from smartcore.registry import Registry
 from smartcore.spec import Command, Step, Tag
@@ -65,6 +65,13 @@ def model(path: Path, *argv: str, name: str = "model") -> Step:
     command = Command((sys.executable, "-c", CLIENT, *argv), {"MINE": "x"})
     out, err = directory / f"{name}.out", directory / f"{name}.err"
     return Step(name, Tag(f"{name}-1"), command, directory, out, err)
+
+
+def colocate(
+    step: Step, settings: ColocationSettings, registry: Registry, experiment: Path, runtime: Path
+) -> Step:
+    beside = colocation.colocate(step, settings, registry, experiment, runtime)
+    return replace(step, command=beside.around(step.command))
 
 
 def run(step: Step) -> subprocess.CompletedProcess[str]:

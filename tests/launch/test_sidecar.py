@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -196,6 +197,48 @@ def test_a_sidecar_that_does_not_serve_in_time_is_a_failure_and_ended(bench: Ben
     done = bench.run(replace(bench.sidecar(), ready=wrong), app=("true",))
     assert done.returncode == 125
     assert "did not serve at" in done.stderr and "within 0.3 s" in done.stderr
+
+
+def test_on_several_nodes_each_has_a_log_of_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_NODE", "nid007")
+    several = replace(bench.sidecar(), log=bench.path / f"server{program.OF_NODE}")
+    spec = bench.path / "spec.json"
+    for variable, node in (("MY_NODE", "nid007"), ("", os.uname().nodename)):
+        spec.write_text(spec_text([several], bench.path, timedelta(seconds=5), variable))
+        argv = (sys.executable, "-I", "-S", program.__file__, str(spec), "true")
+        subprocess.run(argv, check=True, timeout=TIMEOUT)
+        assert "server is" in (bench.path / f"server-{node}.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "serves"),
+    [
+        (b"+OK\r\nstate:ok\r\nnodes:3\r\n+PONG\r\n", True),
+        (b"+OK\r\nstate:fail\r\nnodes:3\r\n+PONG\r\n", False),
+        (b"-ERR\r\nstate:ok\r\nnodes:3\r\n+PONG\r\n", False),
+        (b"+OK\r\nstate:ok\r\n", False),
+    ],
+)
+def test_an_answer_may_have_to_hold_more_than_its_beginning(answer: bytes, serves: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def reply() -> None:
+            connection, _ = server.accept()
+            with connection:
+                # In pieces, as it may come.
+                for index in range(0, len(answer), 5):
+                    connection.sendall(answer[index : index + 5])
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        ready = program.Ready(
+            "127.0.0.1", port, "", "?", "+OK\r\n", 1.0, ["state:ok", "nodes:3"], "+PONG\r\n"
+        )
+        assert program.serves(ready) is serves
+        thread.join(TIMEOUT)
 
 
 def test_of_several_sidecars_all_are_ended_if_one_fails(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,34 @@ def test_a_step_is_made_for_the_place_that_it_gets(launcher: Allocated, engine: 
     runs = [make_run("m", tasks=3), make_run("n", tasks=2, cpus_per_task=2)]
     engine.submit(runs)
     assert [run.step.command.argv for run in runs] == [("at", "a", "3"), ("at", "b", "4")]
+
+
+def test_another_attempt_keeps_its_own_tag_at_its_place(
+    launcher: Allocated, engine: Engine
+) -> None:
+    run = make_run("m")
+    again = Run(replace(run.step, tag=Tag("m-again")), "Model", 1, place=run.place)
+    engine.submit([again])
+    assert again.step.tag == "m-again"
+    assert again.step.command.argv[:2] == ("at", "a")
+
+
+def test_what_the_limit_does_not_hold_back_goes_before_what_waits(
+    launcher: Allocated, engine: Engine
+) -> None:
+    first, second = (make_run(name, tasks=8) for name in "ab")
+    shard = make_run("shard", nodes=1)
+    shard.limited = False
+    engine.submit([first, second])
+    engine.submit([shard])
+    end(launcher, engine, first)
+    assert launcher.names == ["a", "shard"]
+
+
+def test_it_is_told_what_is_left_of_the_nodes(launcher: Allocated, engine: Engine) -> None:
+    engine.submit([make_run("m", tasks=3)])
+    assert [node.cpus for node in engine.nodes("")] == [4, 4]
+    assert sorted(node.cpus for node in engine.nodes("", free=True)) == [1, 4]
 
 
 def test_the_next_starts_the_moment_its_cores_are_free(launcher: Allocated, engine: Engine) -> None:

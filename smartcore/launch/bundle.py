@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from smartcore.entity import Ensemble, Model
 from smartcore.launch.step import make_tag
-from smartcore.spec import BatchSettings, Job, Step
+from smartcore.spec import BatchSettings, Job, Resources, Step
 
 
 def bundles(entities: Sequence[object], steps: Mapping[str, Step]) -> dict[str, Job]:
@@ -40,6 +40,9 @@ def bundle(name: str, settings: BatchSettings, steps: Sequence[Step]) -> Job:
         # Without a number of its own, a member may well be one of many on the job's nodes.
         each = {step.resources.nodes for step in steps}
         array = None not in each and each == {resources.nodes or 1}
+    array = array and len(steps) > 1
+    if array or len(steps) == 1:
+        resources = _filled(resources, steps[0].resources)
     return Job(
         name=name,
         tag=make_tag(name),
@@ -47,8 +50,23 @@ def bundle(name: str, settings: BatchSettings, steps: Sequence[Step]) -> Job:
         resources=resources,
         preamble=tuple(settings.preamble),
         arguments=dict(settings.batch_args),
-        array=array and len(steps) > 1,
+        array=array,
         throttle=settings.throttle,
+    )
+
+
+def _filled(job: Resources, step: Resources) -> Resources:
+    """What a job needs for one step: what was said of the job, then what was said of the step."""
+    return Resources(
+        nodes=job.nodes or step.nodes,
+        tasks=job.tasks or step.tasks,
+        tasks_per_node=job.tasks_per_node or step.tasks_per_node,
+        cpus_per_task=job.cpus_per_task or step.cpus_per_task,
+        gpus_per_node=job.gpus_per_node or step.gpus_per_node,
+        memory_per_node=job.memory_per_node or step.memory_per_node,
+        walltime=job.walltime or step.walltime,
+        hosts=job.hosts or step.hosts,
+        excluded_hosts=job.excluded_hosts or step.excluded_hosts,
     )
 
 

@@ -122,3 +122,12 @@ def test_wrong_options_of_an_array_are_named() -> None:
         Batch().set_array("yes")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="throttle"):
         Batch().set_array(throttle=0)
+
+
+def test_a_job_for_one_step_has_room_for_it() -> None:
+    where = Path("/nowhere")
+    needs = Resources(nodes=1, tasks=4, cpus_per_task=2, gpus_per_node=1)
+    model = Model("m", {}, RunSettings("true"), "/nowhere", batch_settings=Batch(2))
+    step = Step("m", Tag("m"), Command(("true",)), where, where, where, needs)
+    job = bundles([model], {"m": step})["m"]
+    assert job.resources == Resources(nodes=2, tasks=4, cpus_per_task=2, gpus_per_node=1)

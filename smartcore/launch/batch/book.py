@@ -78,6 +78,18 @@ class Book:
             return []
         return [part_of(tracked, index, self._scheduler) for index in ref.indices]
 
+    def natives(self, job: JobId) -> list[NativeId]:
+        """What the scheduler calls the jobs, or the member, that an id stands for."""
+        found = []
+        for ref in self.refs(job):
+            tracked = self._find(ref)
+            native = ref.native if tracked is None else tracked.ref.native
+            if native and ref.array and ref.index is not None:
+                native = self._scheduler.member(native, self._scheduler.index_base + ref.index)
+            if native:
+                found.append(native)
+        return found
+
     def look(self) -> None:
         """Let notes that other processes have written meanwhile be seen."""
         self._notes = None

@@ -250,6 +250,11 @@ class BatchLauncher(Launcher):
         self._decide(concerned)
         return {job: self._answer(job) for job in ids}
 
+    def native_ids(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
+        """The scheduler's own ids, as far as they are known; nobody is asked."""
+        found = {job: self._book.natives(job) for job in ids}
+        return {job: " ".join(natives) for job, natives in found.items() if natives}
+
     def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
         """The same as ``status``: an id is all that is needed."""
         return self.status(ids)

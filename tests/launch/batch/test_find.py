@@ -81,3 +81,13 @@ def test_what_stands_in_a_journal_is_enough(simulated: Simulated, tmp_path: Path
     ids = [run.job for run in again if run.job is not None]
     assert [simulated.ended(job).returncode for job in ids[:2]] == [2, 2]
     assert simulated.status(ids[2]) is ABSENT
+
+
+def test_members_are_called_what_the_scheduler_calls_them(simulated: Simulated) -> None:
+    whole, members = simulated.array("a", 2)
+    (single,) = simulated.start("m")
+    names = simulated.launcher.native_ids([whole, *members, single])
+    assert [names[job] for job in (whole, *members, single)] == ["1", "1_0", "1_1", "2"]
+    (found,) = simulated.make().find([known("x", "x-1")])
+    assert found.id is not None
+    assert simulated.launcher.native_ids([found.id]) == {}

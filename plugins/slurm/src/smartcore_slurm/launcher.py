@@ -21,6 +21,7 @@ from smartcore.spec import (
     JobId,
     Launcher,
     LauncherContext,
+    NativeIds,
     Node,
     Started,
     State,
@@ -223,7 +224,10 @@ class SlurmLauncher(Launcher):
         """
         steps, jobs = _sorted(ids)
         notes = self._notes.find(steps)
-        found = {job: job.partition("#")[0] for job in jobs if not job.startswith("#")}
+        scheduler = self._scheduler if jobs else None
+        found: dict[JobId, str] = {}
+        if isinstance(scheduler, NativeIds):
+            found |= scheduler.native_ids(jobs)
         if not notes:
             return found
         running = find_steps([note.name for note in notes.values()])

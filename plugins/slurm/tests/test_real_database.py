@@ -1,0 +1,244 @@
+"""Databases on a real Slurm: in an allocation, as batch jobs, and next to models."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from slurm_cluster import Cluster
+
+from smartcore import Experiment
+from smartcore.database import Orchestrator
+from smartcore.entity import Model
+from smartcore.error import InputError, UnsupportedError
+from smartcore.spec import State
+
+LIMIT = 60
+NODES = {f"nid00{number}" for number in range(1, 5)}
+CLIENT = """
+import json, os, redis
+auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
+where = os.environ["SSDB"].split(",")[0]
+make = redis.RedisCluster if os.environ["SR_DB_TYPE"] == "Clustered" else redis.Redis
+if where.startswith("unix://"):
+    client = redis.Redis(unix_socket_path=where.removeprefix("unix://"), **auth)
+else:
+    host, port = where.split(":")
+    client = make(host=host, port=int(port), **auth)
+for number in range(20):
+    client.set(f"key{number}", number)
+above = open(f"/proc/{os.getppid()}/environ").read().split("\\0")
+node = os.environ["SLURMD_NODENAME"]
+print(client.get("key7").decode(), node, f"SLURMD_NODENAME={node}" in above)
+"""
+DRIVER = """
+import os, sys
+from smartcore import Experiment
+exp = Experiment("exp", sys.argv[1], "slurm")
+database = exp.create_database(db_nodes=3)
+exp.start(database)
+print(",".join(database.get_address()), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def exp(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
+    if shutil.which("redis-server") is None:
+        assert os.environ.get("CI") != "true", "redis-server is not installed"
+        pytest.skip("redis-server is not installed")
+    monkeypatch.setenv("SMARTCORE_RUNTIME_DIR", str(tmp_path / "rt"))
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path), "slurm") as made:
+        yield made
+
+
+def client(exp: Experiment, name: str, **batch: bool) -> Model:
+    run = exp.create_run_settings(sys.executable, ["-c", CLIENT])
+    settings = exp.create_batch_settings(nodes=1) if batch else None
+    return exp.create_model(name, run, batch_settings=settings)
+
+
+def said(model: Model) -> list[str]:
+    path = Path(model.path) / model.name
+    words = path.with_suffix(".out").read_text().split()
+    assert words, path.with_suffix(".err").read_text()
+    return words
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+# -- in an allocation ---------------------------------------------------------------------------
+
+
+def test_one_shard_serves_models_on_all_nodes(inside: str, exp: Experiment) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    (host,) = database.hosts
+    assert host in NODES
+    (address,) = database.get_address()
+    assert address.startswith(f"127.0.1.{host[-1]}:")
+    models = [client(exp, node) for node in sorted(NODES)]
+    for model in models:
+        model.run_settings.set_hostlist(model.name)
+    exp.start(*models)
+    assert [said(model)[:2] for model in models] == [["7", node] for node in sorted(NODES)]
+    exp.stop(database)
+    assert exp.statuses()["orchestrator_0"].state is State.CANCELLED
+
+
+def test_three_shards_have_nodes_of_their_own(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3)
+    database.set_cpus(2)
+    exp.start(database)
+    assert len(set(database.hosts)) == 3
+    assert set(database.hosts) <= NODES
+    model = client(exp, "model")
+    exp.start(model)
+    assert said(model)[0] == "7"
+
+
+def test_shards_run_on_the_hosts_that_were_given(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3, hosts=["nid004", "nid002", "nid001"])
+    exp.start(database)
+    assert database.hosts == ["nid004", "nid002", "nid001"]
+
+
+def test_a_host_outside_of_the_allocation_is_refused(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(hosts="nid009")
+    with pytest.raises(InputError, match="nid009, which is not in the allocation"):
+        exp.start(database)
+
+
+def test_a_shard_that_dies_is_told_of(
+    inside: str, exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    _kill_server(database)
+    wait_until(lambda: exp.statuses()["orchestrator_0"].state is State.FAILED)
+    assert exp.statuses()["orchestrator_0"].returncode == -signal.SIGKILL
+    assert "orchestrator_0 failed" in caplog.text
+
+
+def _kill_server(database: Orchestrator) -> None:
+    conf = f"{database.path}/{database.name}_0.conf"
+    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    shown = f"redis-server {database.get_address()[0]}"
+    pids = [
+        int(line.split()[0])
+        for line in found.stdout.splitlines()
+        if shown in line or line.endswith(conf)
+    ]
+    assert len(pids) == 1, found.stdout
+    os.kill(pids[0], signal.SIGKILL)
+
+
+def test_another_process_takes_up_what_a_killed_driver_left(inside: str, tmp_path: Path) -> None:
+    path = tmp_path / "exp"
+    path.mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    addresses = driver.stdout.readline().strip().split(",")
+    driver.kill()
+    driver.communicate(timeout=LIMIT)
+    with Experiment.attach(str(path)) as exp:
+        model = client(exp, "model")
+        exp.start(model)
+        assert said(model)[0] == "7"
+        assert len(addresses) == 3
+        states = {exp.statuses()[f"orchestrator_{index}"].state for index in range(3)}
+        assert states == {State.RUNNING}
+    states = {exp.statuses()[f"orchestrator_{index}"].state for index in range(3)}
+    assert states == {State.CANCELLED}
+
+
+# -- as a batch job -----------------------------------------------------------------------------
+
+
+def test_a_shard_runs_as_a_batch_job(slurm: Cluster, exp: Experiment) -> None:
+    database = exp.create_database(batch=True, hosts="nid003", time="00:10:00")
+    database.set_cpus(3)
+    database.set_batch_arg("comment", "mine")
+    exp.start(database)
+    shown = slurm.run("squeue", "--noheader", f"--user={os.geteuid()}", "--format=%j|%C|%l|%N|%k")
+    (line,) = [line for line in shown.splitlines() if line.startswith("orchestrator|")]
+    assert line.split("|")[1:4] == ["3", "10:00", "nid003"]
+    assert "mine" in line
+    model = client(exp, "model", batch=True)
+    exp.start(model)
+    assert said(model)[0] == "7"
+    exp.stop(database)
+    assert exp.statuses()["orchestrator_0"].state is State.CANCELLED
+
+
+def test_three_shards_run_in_one_batch_job(slurm: Cluster, exp: Experiment) -> None:
+    database = exp.create_database(batch=True, db_nodes=3)
+    exp.start(database)
+    model = client(exp, "model", batch=True)
+    exp.start(model)
+    assert said(model)[0] == "7"
+    checkpoint = json.loads(Path(database.checkpoint_file).read_text())
+    assert len({shard["port"] for shard in checkpoint["shards"]}) == 3
+
+
+def test_ctrl_c_gives_up_a_job_that_never_begins(
+    slurm: Cluster, exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "smartcore")
+    database = exp.create_database(batch=True, queue="closed", db_identifier="never")
+    interrupt = Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        exp.start(database)
+    interrupt.join(LIMIT)
+    assert [text for text in caplog.messages if "waiting for nodes for never_0" in text]
+    assert "never" not in slurm.run("squeue", "--noheader", "--format=%j").split()
+
+
+# -- next to a model ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["tcp", "uds"])
+def test_a_colocated_database_is_on_its_models_node(
+    inside: str, exp: Experiment, strategy: str
+) -> None:
+    models = [client(exp, name) for name in ("one", "two")]
+    for model in models:
+        model.run_settings.set_cpus_per_task(5)
+        (model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds)()
+    exp.start(*models)
+    found = [said(model) for model in models]
+    assert [words[0] for words in found] == ["7", "7"]
+    # Their supervisors are in the steps: what the application inherits, they have.
+    assert [words[2] for words in found] == ["True", "True"]
+    assert len({words[1] for words in found}) == 2
+    assert all((Path(m.path) / f"{m.name}-db.log").exists() for m in models)
+
+
+def test_a_database_for_each_task_of_a_node_is_refused(inside: str, exp: Experiment) -> None:
+    model = client(exp, "crowd")
+    model.run_settings.set_tasks(4)
+    model.colocate_db_tcp()
+    with pytest.raises(UnsupportedError, match="4 tasks on a node"):
+        exp.start(model)

@@ -1,6 +1,8 @@
 """Run the benchmarks: JSON lines as they come, a table at the end.
 
-usage: python -m benchmarks [start_up] [launch] [files] [database]
+usage: python -m benchmarks [start_up] [launch] [files] [database] [slurm]
+
+Without names, all but slurm, which needs one.
 """
 
 from __future__ import annotations
@@ -22,17 +24,21 @@ def main(names: list[str]) -> None:
             rows.append(
                 (
                     result.name,
-                    f"{result.ours * 1000:.2f}",
-                    f"{result.floor * 1000:.2f}",
+                    shown(result.ours, result.unit),
+                    shown(result.floor, result.unit),
                     f"{result.ratio:.2f}",
                     budget,
                     result.verdict,
                     result.note,
                 )
             )
-    headers = ("what", "ours (ms)", "floor (ms)", "ratio", "budget", "", "floor")
+    headers = ("what", "ours", "floor", "ratio", "budget", "", "floor")
     print()
     print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+
+
+def shown(value: float, unit: str) -> str:
+    return f"{value * 1000:.2f} ms" if unit == "ms" else f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -178,12 +178,12 @@ def test_another_process_takes_up_what_a_killed_driver_left(inside: str, tmp_pat
 
 def test_a_shard_runs_as_a_batch_job(slurm: Cluster, exp: Experiment) -> None:
     database = exp.create_database(batch=True, hosts="nid003", time="00:10:00")
-    database.set_cpus(3)
+    database.set_cpus(2)
     database.set_batch_arg("comment", "mine")
     exp.start(database)
     shown = slurm.run("squeue", "--noheader", f"--user={os.geteuid()}", "--format=%j|%C|%l|%N|%k")
-    (line,) = [line for line in shown.splitlines() if line.startswith("orchestrator|")]
-    assert line.split("|")[1:4] == ["3", "10:00", "nid003"]
+    (line,) = [line for line in shown.splitlines() if line.startswith("orchestrator")]
+    assert line.split("|")[1:4] == ["2", "10:00", "nid003"]
     assert "mine" in line
     model = client(exp, "model", batch=True)
     exp.start(model)

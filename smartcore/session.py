@@ -312,7 +312,8 @@ class Session:
         self.engine.submit(runs)
 
     def _on_nodes(self, database: Orchestrator) -> bool:
-        return database.batch or isinstance(self.engine.launcher, Places)
+        placed = bool(database.run_command) and isinstance(self.engine.launcher, Places)
+        return database.batch or placed
 
     def _ground(self, database: Orchestrator) -> Ground:
         from smartcore.database.ground import make_ground

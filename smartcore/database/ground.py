@@ -46,6 +46,7 @@ def make_ground(
         front=front,
         resources=tuple(replace(wanted, hosts=host) for host in hosts),
         node_variable=registry.run_command(name).node_variable if known else "",
+        places=bool(name),
     )
 
 
@@ -92,6 +93,8 @@ def choose_hosts(database: Orchestrator, free: Sequence[Node]) -> list[tuple[str
     if not known:
         return [()] * count
     roomiest = sorted(free, key=lambda node: -node.cpus)
+    if count == 1 and roomiest[0].cpus < (database.cpus or 1):
+        return [()]  # on the first that has room
     return [(roomiest[index % len(roomiest)].name,) for index in range(count)]
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -66,12 +66,14 @@ class Ground:
     :param front: puts the run command in front
     :param resources: what each shard needs, in order; with hosts where they are chosen
     :param node_variable: by which a program learns its node's name; empty if ``uname`` tells it
+    :param places: False if there is no run command, so that shards run wherever their job does
     """
 
     directory: Path
     front: Front
     resources: tuple[Resources, ...]
     node_variable: str = ""
+    places: bool = True
 
     def meeting(self, tag: str) -> Path:
         """The directory in which the shards of one launch meet."""
@@ -85,8 +87,9 @@ class Ground:
     def command(self, spec: File, cwd: Path, placement: Placement) -> Command:
         """The command that runs a shard on its node; its first file is the shard's ``spec``."""
         # -I -S: the program needs nothing that is installed, and no variables of the user.
-        argv = (sys.executable, "-I", "-S", program.__file__, str(spec.path), *placement.hosts[:1])
-        made = self.front(argv, cwd, placement)
+        argv = (sys.executable, "-I", "-S", program.__file__, str(spec.path))
+        node = placement.hosts[:1] if self.places else ()
+        made = self.front((*argv, *node), cwd, placement)
         return replace(made, files=(spec, *made.files))
 
 
@@ -281,14 +284,6 @@ def nodes_of(found: Sequence[Found]) -> tuple[str, ...]:
     return tuple(where["node"] for where in found)
 
 
-def pauses() -> Iterator[float]:
-    """How long to wait before looking into the meeting directory again and again, in seconds."""
-    pause = program.FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, program.LONGEST_PAUSE)
-
-
 def await_shards(
     meeting: Meeting,
     failure: Callable[[], str],
@@ -307,7 +302,7 @@ def await_shards(
     told = False
     began = clock()
     end: float | None = None
-    for pause in pauses():
+    while True:
         if meeting.complete():
             return
         problem = failure()
@@ -326,4 +321,4 @@ def await_shards(
                     f" {timeout.total_seconds():g} s"
                 )
         # Nothing tells of a file that another host writes.
-        time.sleep(pause)
+        time.sleep(program.pause_after(clock() - began))

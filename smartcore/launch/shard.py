@@ -54,8 +54,10 @@ from smartcore.launch.sidecar import (
 VERSION = 1
 ATTEMPTS = 5
 # What another node writes is looked for that often, in seconds.
-FIRST_PAUSE = 0.01
+SHORTEST_PAUSE = 0.01
 LONGEST_PAUSE = 0.25
+# A part of the time that it took: nobody waits much longer than that for what is there.
+SHARE = 0.05
 _FIRST_ASK = 0.001
 _LONGEST_ASK = 0.05
 _SIOCGIFADDR = 0x8915  # netdevice(7)
@@ -246,20 +248,19 @@ class Shard:
         :raises Failure: one did not come
         :raises Interrupted: we are to end
         """
-        end = time.monotonic() + self.spec["patience"]
-        pause = FIRST_PAUSE
+        began = time.monotonic()
         while True:
             found = {name: self._other(name) for name in self._names()}
             missing = [name for name, where in found.items() if where is None]
             if not missing:
                 return [where for where in found.values() if where is not None]
-            if time.monotonic() > end:
+            elapsed = time.monotonic() - began
+            if elapsed > self.spec["patience"]:
                 raise Failure(
                     f"{self.name} waited {self.spec['patience']:g} s in {self.spec['meeting']} for"
                     f" {', '.join(missing)}; do all nodes have this directory, and did all start?"
                 )
-            self._pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            self._pause(pause_after(elapsed))
 
     def _names(self) -> list[str]:
         return [shard["name"] for shard in self.spec["shards"]]
@@ -401,6 +402,11 @@ def replaced(text: str, words: dict[str, str]) -> str:
 
 
 # -- files ----------------------------------------------------------------------------------------
+
+
+def pause_after(elapsed: float) -> float:
+    """How long to wait before looking again for what another host writes, in seconds."""
+    return min(max(SHORTEST_PAUSE, SHARE * elapsed), LONGEST_PAUSE)
 
 
 def meeting_file(directory: str, name: str, kind: str) -> str:

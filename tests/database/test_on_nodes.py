@@ -151,6 +151,12 @@ def test_shards_run_where_they_were_asked_to(exp: Experiment) -> None:
     assert database.hosts == ["127.0.3.3"]
 
 
+def test_without_a_run_command_it_runs_on_this_host(exp: Experiment) -> None:
+    database = exp.create_database(run_command="")
+    exp.start(database)
+    assert database.hosts == ["127.0.0.1"]
+
+
 def test_a_host_that_is_not_there_is_refused_before_anything_starts(exp: Experiment) -> None:
     database = exp.create_database(hosts="nid009")
     with pytest.raises(InputError, match=r"nid009, which is not in the allocation \(127.0.3.1"):
@@ -297,6 +303,12 @@ def test_each_shard_gets_the_roomiest_node_or_the_one_it_was_given(
 ) -> None:
     database = Orchestrator("/nowhere", db_nodes=shards, hosts=hosts)
     assert choose_hosts(database, free) == [(host,) for host in chosen]
+
+
+def test_a_shard_for_which_no_node_has_room_waits_for_any() -> None:
+    database = Orchestrator("/nowhere")
+    database.set_cpus(9)
+    assert choose_hosts(database, NODES) == [()]
 
 
 def test_fewer_hosts_than_shards_are_refused() -> None:

@@ -61,7 +61,6 @@ def _run_settings(database: Orchestrator, builder: StepBuilder) -> RunSettings:
         **further,
     )
     if settings.run_command:
-        settings.set_nodes(1)
         settings.set_tasks(1)
         if database.cpus:
             settings.set_cpus_per_task(database.cpus)

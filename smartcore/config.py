@@ -519,5 +519,8 @@ def runtime_directory(config: Config) -> Path:
             f"the runtime directory {path} belongs to the user {facts.st_uid}; {advice}"
         )
     if facts.st_mode & 0o077:
-        raise ConfigError(f"the runtime directory {path} is open to others; run: chmod 700 {path}")
+        # A shared directory must stay one: only what looks like nobody else's is to be closed.
+        shared = facts.st_mode & 0o1022
+        step = advice if shared else f"run: chmod 700 {path}"
+        raise ConfigError(f"the runtime directory {path} is open to others; {step}")
     return path

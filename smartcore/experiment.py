@@ -396,7 +396,9 @@ class Experiment:
 
         A model that fails is logged with its cause and the end of its ``.err``; the others go on.
         An entity that has ended is run again, with the next run id. Ctrl-C while blocked stops what
-        this call launched and raises; a second one kills what has not ended by then.
+        this call launched and raises; a second one kills what has not ended by then. A handler of
+        your own for SIGINT is called, and the start goes on if that does not raise. Python hears of
+        signals in the main thread: a start that blocks in another one is stopped from there.
 
         :param block: return when the models given here have ended
         :param summary: log what is going to be launched

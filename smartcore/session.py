@@ -296,6 +296,8 @@ class Session:
             log.warning(
                 "%s failed, and on_failure is %s: %s %s", run.name, on_failure.value, what, names
             )
+            for other in concerned:
+                other.why = f"{run.name} failed, and on_failure is {on_failure.value}"
             self.engine.cancel(concerned, started=stops)
 
     def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:

@@ -324,6 +324,10 @@ def test_a_runtime_directory_open_to_others_is_refused(tmp_path: Path) -> None:
     path.chmod(0o755)
     with pytest.raises(ConfigError, match=f"chmod 700 {path}"):
         config.runtime_directory(runtime(path))
+    path.chmod(0o1777)  # as /tmp is
+    with pytest.raises(ConfigError, match="open to others; set SMARTCORE_RUNTIME_DIR") as caught:
+        config.runtime_directory(runtime(path))
+    assert "chmod" not in str(caught.value)
 
 
 def test_a_runtime_directory_of_somebody_else_is_refused() -> None:

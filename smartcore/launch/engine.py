@@ -338,6 +338,8 @@ class Engine:
 
     def _end(self, run: Run, status: Status) -> None:
         run.successor = self._succession(run, status)
+        if run.why and status.cause is Cause.STOPPED:
+            status = replace(status, reason=run.why)
         run.status, run.ended = status, self._clock()
         try:
             self._on_end(run)

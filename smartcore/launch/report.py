@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from smartcore.launch.run import Run
@@ -53,8 +53,18 @@ def failure(run: Run) -> str:
 
 
 def set_aside(run: Run) -> None:
-    """Keep the output of an attempt that is going to be repeated: ``m.out`` becomes ``m.out.0``."""
-    for path in (run.step.stdout, run.step.stderr):
-        # What is not there, or cannot be kept, is no reason not to try again.
-        with contextlib.suppress(OSError):
-            path.rename(path.with_name(f"{path.name}.{run.run_id}"))
+    """Keep the output of an attempt that is going to be repeated: ``m.out`` becomes ``m.out.0``,
+    and the run knows it.
+    """
+    run.step = replace(
+        run.step, stdout=_kept(run.step.stdout, run), stderr=_kept(run.step.stderr, run)
+    )
+
+
+def _kept(path: Path, run: Run) -> Path:
+    aside = path.with_name(f"{path.name}.{run.run_id}")
+    try:
+        path.rename(aside)
+    except OSError:  # not there, or it cannot be kept: no reason not to try again
+        return path
+    return aside

@@ -31,6 +31,7 @@ class Run:
     :param shares: the parts of nodes that it has
     :param policy: what its failure leads to
     :param group: all that were started with it, itself included
+    :param why: why it is being stopped, if not by the user
     :param successor: the run that took its place when it failed
     """
 
@@ -49,6 +50,7 @@ class Run:
     shares: Shares = ()
     policy: Policy = DEFAULT
     group: Sequence[Run] = ()
+    why: str = ""
     successor: Run | None = None
 
     @property

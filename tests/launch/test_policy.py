@@ -47,12 +47,16 @@ def test_a_model_that_failed_is_run_again_until_it_succeeds(exp: Experiment) -> 
     ]
 
 
-def test_each_attempt_keeps_its_output_and_all_are_in_the_summary(exp: Experiment) -> None:
+def test_each_attempt_keeps_its_output_and_all_are_in_the_summary(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
     model = shell(exp, "m", FLAKY.format(2))
     exp.start(model, retries=2)
     path = Path(model.path)
     kept = [(path / name).read_text() for name in ("m.out.0", "m.out.1", "m.out", "m.err.1")]
     assert kept == ["attempt 1\n", "attempt 2\n", "attempt 3\n", "no 2\n"]
+    assert "m.err.0 ends with:\n    no 1" in caplog.text
+    assert "m.err.1 ends with:\n    no 2" in caplog.text
     assert exp.summary("tsv").count("\tm ") == 3
 
 
@@ -118,6 +122,8 @@ def test_stop_ends_the_others(exp: Experiment, caplog: pytest.LogCaptureFixture)
         exp.start(members(exp, "exit 1", "sleep 1000"), on_failure="stop")
     assert states(exp) == [State.FAILED, *[State.CANCELLED] * 3]
     assert "e_0 failed, and on_failure is stop: stopping e_1, e_2, e_3" in caplog.text
+    reasons = {status.reason for status in exp.statuses().values()}
+    assert reasons == {"exit code 1", "e_0 failed, and on_failure is stop"}
 
 
 def test_drain_lets_run_what_runs_and_starts_no_more(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class Srun(RunCommand):
     that srun would otherwise read, differently from version to version.
     """
 
+    node_variable = "SLURMD_NODENAME"
+
     def facts(self, executable: str, output: str, /) -> Facts:
         match = _VERSION.search(output)
         return Facts(executable, "slurm", match[1]) if match else Facts(executable)
@@ -201,6 +203,8 @@ def _unplanned(
         return made
     if placement.hosts and "nodefile" not in given:
         given.setdefault("nodelist", ",".join(placement.hosts))
+    if placement.first is not None and not {"relative", "nodelist", "nodefile"} & given.keys():
+        made["relative"] = placement.first  # of the nodes that the job will have
     hosts = wanted.hosts or placement.hosts
     tasks, per_node = wanted.tasks, wanted.tasks_per_node
     nodes = wanted.nodes or len(hosts) or None

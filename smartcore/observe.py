@@ -11,24 +11,21 @@ from typing import Self
 
 from smartcore.config import Config, runtime_directory
 from smartcore.error import InputError, LauncherError
-from smartcore.launch import journal, link, spawn
-from smartcore.launch.engine import ABSENCE_GRACE
-from smartcore.launch.finding import find_unheard
+from smartcore.launch import journal
+from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
-from smartcore.launch.story import Driver, unseen
+from smartcore.launch.story import Driver, standing, unseen
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
     Absent,
-    Cause,
     Closes,
     CommandLineScheduler,
     JobId,
     Launcher,
     LauncherContext,
     NativeIds,
-    State,
     Status,
 )
 
@@ -78,31 +75,30 @@ class Observer:
         return next((driver for driver in self.story.drivers if driver.living), None)
 
     def refresh(self) -> list[Run]:
-        """Read the journals again, and ask about what has not ended; the newest run of each name.
+        """Read the journals again, and ask about what has not ended; the newest run of each name,
+        and any older one that goes on.
 
         A question that fails changes nothing: the last states stay, with their time, and are stale.
         """
         self.story = journal.read(self.path)
         self._confirmed.clear()
-        runs = list({run.name: run for run in self.story.runs}.values())
-        if self.driver is None:
-            self._find([run for run in runs if run.active and run.job is None])
+        runs = standing(self.story.runs)
+        left = [run for run in runs if self._nobody_follows(run)]
+        self._find([run for run in left if run.active and run.job is None])
         waiting = [run for run in runs if run.active and run.job is not None]
         for run in waiting:  # an earlier answer is newer than the journal
             run.status = self._told.get(JobId(run.job or ""), run.status)
         waiting = [run for run in waiting if run.active and not self.is_elsewhere(run)]
         if waiting:
             self._ask(waiting)
-        if self.driver is None:
-            for run in runs:
-                if run.active and run.job is None:
-                    run.status = unseen(run)
-        return runs
+        for run in left:
+            if run.active and run.job is None:
+                run.status = unseen(run)
+        return standing(runs)
 
     def is_elsewhere(self, run: Run) -> bool:
         """True for a process of another host, of which nothing can be known here."""
-        host = self.story.hosts.get(run.step.tag, "")
-        return host not in {"", link.host_name()} and spawn.parse(run.job or "") != (-1, -1)
+        return is_elsewhere(run, self.story.hosts)
 
     def is_stale(self, run: Run) -> bool:
         """True if the run may have ended since its status was seen: nobody confirmed it at the last
@@ -144,9 +140,11 @@ class Observer:
                 run.status = answer
                 self._told[JobId(run.job or "")] = answer
                 self._confirmed.add(JobId(run.job or ""))
-            elif isinstance(answer, Absent) and self.driver is None and _is_over(run):
-                reason = "ended while nobody watched, and left no record"
-                run.status = Status(State.LOST, None, Cause.UNSEEN, reason)
+            elif isinstance(answer, Absent) and self._nobody_follows(run) and is_over(run):
+                run.status = left_no_record()
+
+    def _nobody_follows(self, run: Run) -> bool:
+        return run.step.tag not in self.story.driven
 
     @property
     def launcher(self) -> Launcher:
@@ -177,7 +175,7 @@ class Observer:
         runs = self.refresh()
         unknown = set(names) - {run.name for run in runs}
         if unknown:
-            known = ", ".join(run.name for run in runs)
+            known = ", ".join(dict.fromkeys(run.name for run in runs))
             raise InputError(f"no {', '.join(sorted(unknown))} in {self.path}; there are: {known}")
         chosen = [run for run in runs if run.active and (not names or run.name in names)]
         elsewhere = [run for run in chosen if self.is_elsewhere(run)]
@@ -200,11 +198,6 @@ class Observer:
 
 
 SHARD = "DBNode"
-
-
-def _is_over(run: Run) -> bool:
-    # A process that is not there has ended. A scheduler may take its time to know a job.
-    return spawn.parse(run.job or "") != (-1, -1) or _age(run).total_seconds() > ABSENCE_GRACE
 
 
 def _age(run: Run) -> timedelta:

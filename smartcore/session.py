@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +21,10 @@ from smartcore.entity import Model
 from smartcore.error import (
     DatabaseError,
     DatabaseIdConflictError,
+    EntityExistsError,
     InputError,
     LauncherError,
+    PathNotFoundError,
     SmartcoreError,
     StepFailedError,
 )
@@ -31,9 +34,9 @@ from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
-from smartcore.launch.finding import find_unheard
+from smartcore.launch.finding import find_unheard, inquire
 from smartcore.launch.interrupts import Interrupts
-from smartcore.launch.journal import Journal
+from smartcore.launch.journal import Journal, read
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
@@ -45,6 +48,7 @@ from smartcore.launch.story import Story, unseen
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
+    Closes,
     CommandLineScheduler,
     JobId,
     Launcher,
@@ -106,6 +110,10 @@ class Session:
         self._listeners = Listeners()
         self._ending: Sequence[Run] = ()
         self._noted: set[str] = set()
+        # What journals of earlier drivers say; None until somebody has looked.
+        self._story: Story | None = None
+        self._earlier: dict[str, list[Run]] = {}
+        self._adopted = False
 
     @property
     def engine(self) -> Engine:
@@ -113,10 +121,7 @@ class Session:
         if self._engine is None:
             grace = timedelta(seconds=self.config.number("stop_grace"))
             self._processes = KeeperProcesses(self.path, runtime_directory(self.config), grace)
-            context = LauncherContext(
-                self.name, self.path, self._processes, dict(os.environ), self._batch
-            )
-            launcher = self.registry.make_launcher(self.launcher, context)
+            launcher = self.registry.make_launcher(self.launcher, self._context())
             self._engine = Engine(
                 launcher,
                 max_running=self._max_running,
@@ -125,6 +130,11 @@ class Session:
                 again=self._again,
             )
         return self._engine
+
+    def _context(self) -> LauncherContext:
+        _ = self._processes or self.engine
+        assert self._processes is not None
+        return LauncherContext(self.name, self.path, self._processes, dict(os.environ), self._batch)
 
     def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
         from smartcore.launch.batch import Place, batch_service, configured
@@ -146,7 +156,7 @@ class Session:
         """
         if self._journal is None:
             self._journal = Journal(self.path)
-            self._journal.opened(self.name, self.launcher)
+            self._journal.opened(self.name, self.launcher, adopts=self._adopted)
             index.note(self.config, self.path, self.name)
         return self._journal
 
@@ -168,8 +178,10 @@ class Session:
         :param policy: what a failure leads to
         """
         given, started = models_of(entities), entities
+        self._recall(name for entity in entities for name in names_of(entity))
         if skip_completed:
             entities = self._outstanding(entities)
+        self._refuse_what_goes_on(entities)
         check.before_start(
             entities,
             runs=self.runs,
@@ -212,10 +224,70 @@ class Session:
         if block and raise_on_failure and failed:
             raise StepFailedError("\n".join(report.failure(run) for run in failed))
 
+    def _recall(self, names: Iterable[str]) -> None:
+        """Learn how what earlier drivers launched under these names stands now.
+
+        :raises ConfigError: a journal of theirs cannot be read
+        :raises InputError: one of them lives
+        :raises LauncherError: it cannot be found out
+        """
+        if self._adopted:
+            return  # all of it is followed
+        if self._story is None:
+            self._story = _story_of(self.path)
+            self._earlier = _by_name(self._story.runs)
+        if not self._story.runs:
+            return
+        book = self.journal  # a living driver of them is told of first
+        runs = [run for name in names for run in self._earlier.get(name, ()) if run.active]
+        # Another object of this process may be driving, too: it tells what becomes of its own.
+        runs = [run for run in runs if run.step.tag not in self._story.driven]
+        unheard = [run for run in runs if run.job is None]
+        if not runs:
+            return
+        with self._launcher_of(self._story) as launcher:
+            inquire(runs, launcher, self._processes, self._story.hosts)
+        book.started(unheard)
+        for run in runs:
+            if not run.active:
+                book.ended(run)
+
+    @contextmanager
+    def _launcher_of(self, story: Story) -> Iterator[Launcher]:
+        if story.launcher in {"", self.launcher}:
+            yield self.engine.launcher
+            return
+        launcher = self.registry.make_launcher(story.launcher, self._context())
+        try:
+            yield launcher
+        finally:
+            if isinstance(launcher, Closes):
+                launcher.close()
+
+    def _refuse_what_goes_on(self, entities: Sequence[Startable]) -> None:
+        if self._adopted:
+            return
+        names = [name for entity in entities for name in names_of(entity)]
+        going = [name for name in names if any(run.active for run in self._earlier.get(name, ()))]
+        if going:
+            raise EntityExistsError(
+                f"{some([repr(name) for name in going])}: started by an earlier driver and still"
+                " running; take it up with Experiment.attach(path), or end it:"
+                f" smartcore stop {shlex.quote(str(self.path))}"
+            )
+
     def _outstanding(self, entities: Sequence[Startable]) -> list[Startable]:
         def fine(name: str) -> bool:
             run = self.runs.get(name)
             return run is not None and (run.active or run.status.state is State.COMPLETED)
+
+        for model in models_of(entities):
+            earlier = self._earlier.get(model.name, ())
+            if model.name not in self.runs and earlier:
+                newest = earlier[-1]
+                if newest.status.state is State.COMPLETED:
+                    self.runs[model.name] = newest
+                    self.history.append(newest)
 
         models = [model for model in models_of(entities) if not fine(model.name)]
         databases = [
@@ -301,8 +373,10 @@ class Session:
             self.engine.cancel(concerned, started=stops)
 
     def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
-        earlier = self.runs.get(step.name)
-        return Run(step, kind, 0 if earlier is None else earlier.run_id + 1, limited)
+        known = [*self._earlier.get(step.name, ())]
+        if step.name in self.runs:
+            known.append(self.runs[step.name])
+        return Run(step, kind, 1 + max((run.run_id for run in known), default=-1), limited)
 
     def _launch(self, runs: Sequence[Run]) -> None:
         self.journal.launch(runs)  # first: what cannot be written down is not launched
@@ -461,7 +535,7 @@ class Session:
         return names
 
     def started(self, given: Sequence[object]) -> list[Run]:
-        """The newest runs of what a user gave.
+        """The newest runs of what a user gave, and older ones of theirs that go on.
 
         :raises InputError: one of them was never started here
         """
@@ -469,7 +543,13 @@ class Session:
         for name in names:
             if name not in self.runs:
                 raise InputError(f"{name!r} was never started in this experiment; start it first")
-        return [self.runs[name] for name in names]
+        return [run for name in names for run in self._going(name)]
+
+    def _going(self, name: str) -> list[Run]:
+        # Earlier versions let several runs of one name live at the same time.
+        newest = self.runs[name]
+        older = self._earlier.get(name, ()) if self._adopted else ()
+        return [*(run for run in older if run.active and run is not newest), newest]
 
     def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
         """The newest runs of these entities, in order; those never started have none."""
@@ -563,7 +643,9 @@ class Session:
 
         What runs is followed; what ended unseen is lost, unless a record tells how it ended.
         """
-        self.history = story.runs
+        self._adopted, self._story = True, story
+        self._earlier = _by_name(story.runs)
+        self.history = list(story.runs)
         self.runs = {run.name: run for run in story.runs}
         open_runs = self.active()
         _ = self.journal
@@ -634,7 +716,7 @@ class Session:
 
     def active(self) -> list[Run]:
         """Everything that is queued or running."""
-        return [run for run in self.runs.values() if run.active]
+        return [run for run in self.history if run.active]
 
     def hear_out(self) -> None:
         """Return when users' functions were called for all ends so far."""
@@ -692,6 +774,20 @@ def names_of(entity: Startable) -> list[str]:
     if isinstance(entity, Orchestrator):
         return check.shard_names(entity)
     return [model.name for model in models_of([entity])]
+
+
+def _story_of(path: Path) -> Story:
+    try:
+        return read(path)
+    except PathNotFoundError:
+        return Story()
+
+
+def _by_name(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.name, []).append(run)
+    return found
 
 
 def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:

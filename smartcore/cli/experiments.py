@@ -145,10 +145,10 @@ def named(runs: list[Run], name: str) -> Run:
 
     :raises InputError: there is none
     """
-    for run in runs:
+    for run in reversed(runs):
         if run.name == name:
             return run
-    known = ", ".join(run.name for run in runs)
+    known = ", ".join(dict.fromkeys(run.name for run in runs))
     raise InputError(f"no {name} in this experiment; there are: {known}")
 
 

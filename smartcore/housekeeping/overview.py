@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from smartcore.config import Config
 from smartcore.error import SmartcoreError
 from smartcore.launch.run import Run
-from smartcore.launch.story import Driver
+from smartcore.launch.story import Driver, standing
 from smartcore.observe import Observer
 from smartcore.registry import Registry
 from smartcore.spec import State
@@ -73,7 +73,7 @@ def look(
             runs = observer.refresh()
         except SmartcoreError as error:  # its plugin is not here: the journal still tells
             problem = str(error)
-            runs = list({run.name: run for run in observer.story.runs}.values())
+            runs = standing(observer.story.runs)
         states = [run.status.state for run in runs]
         stale = sum(observer.is_stale(run) for run in runs)
     failed = sum(state in _FAILED for state in states)

@@ -1,12 +1,28 @@
-"""Finding what was being started when its driver was killed."""
+"""Finding what was being started when its driver was killed, and what of it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
+from smartcore.launch import link, spawn
+from smartcore.launch.engine import ABSENCE_GRACE
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
-from smartcore.spec import Finds, Launcher, Step, Work
+from smartcore.launch.story import unseen
+from smartcore.spec import (
+    ABSENT,
+    Absent,
+    Cause,
+    Finds,
+    JobId,
+    Launcher,
+    State,
+    Status,
+    Step,
+    Tag,
+    Work,
+)
 
 
 def find_unheard(
@@ -32,6 +48,57 @@ def find_unheard(
             for run, job in zip(own, ids, strict=False):
                 run.job = job
     return [run for run in left if run.job is None]
+
+
+def inquire(
+    runs: Sequence[Run],
+    launcher: Launcher,
+    processes: KeeperProcesses | None,
+    hosts: Mapping[Tag, str],
+) -> None:
+    """Let runs that nobody follows know how they stand: launches of drivers that are gone.
+
+    Nothing can be asked about processes of other hosts; they stay as they are.
+
+    :param hosts: from where each was launched
+    :raises LauncherError: this could not be found out
+    """
+    for run in find_unheard([run for run in runs if run.job is None], launcher, processes):
+        run.status = unseen(run)
+    asked = [run for run in runs if run.active and not is_elsewhere(run, hosts)]
+    answers = launcher.status([run.job for run in asked if run.job is not None]) if asked else {}
+    for run in asked:
+        answer = answers.get(JobId(run.job or ""), ABSENT)
+        if not isinstance(answer, Absent):
+            run.status = answer
+        elif is_over(run):
+            run.status = left_no_record()
+
+
+def is_elsewhere(run: Run, hosts: Mapping[Tag, str]) -> bool:
+    """True for a process of another host, of which nothing can be known here.
+
+    :param hosts: from where each was launched
+    """
+    host = hosts.get(run.step.tag, "")
+    return host not in {"", link.host_name()} and _is_process(run)
+
+
+def is_over(run: Run) -> bool:
+    """True if the launcher's not knowing it means that it has ended."""
+    # A process that is not there has ended. A scheduler may take its time to know a job.
+    age = datetime.now(UTC) - run.status.seen
+    return _is_process(run) or age.total_seconds() > ABSENCE_GRACE
+
+
+def left_no_record() -> Status:
+    """The status of what is not there, and of which nobody knows how it ended."""
+    reason = "ended while nobody watched, and left no record"
+    return Status(State.LOST, None, Cause.UNSEEN, reason)
+
+
+def _is_process(run: Run) -> bool:
+    return spawn.parse(run.job or "") != (-1, -1)
 
 
 def _works(runs: Sequence[Run]) -> list[tuple[Work, list[Run]]]:

@@ -5,7 +5,8 @@ holds a lock on it (flock(2)) as long as it lives; readers merge them. A line is
 with the version of the format (``v``), the time in seconds (``at``), the number of the driver
 (``turn``: each counts one more than all before it, since clocks jump), and ``what`` happened::
 
-    open      experiment, launcher, host, pid, born (start time: ticks after boot)
+    open      experiment, launcher, host, pid, born (start time: ticks after boot),
+              adopts: true if it took up what earlier drivers left
     launch    runs: [{tag, name, kind, run_id, cwd, out, err, needs, bundle}], before it is done
     started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
@@ -79,11 +80,16 @@ class Journal:
         self._torn = os.fstat(self._file).st_size > 0
         self._failing = False
 
-    def opened(self, name: str, launcher: str) -> None:
-        """Write who drives which experiment."""
+    def opened(self, name: str, launcher: str, *, adopts: bool = False) -> None:
+        """Write who drives which experiment.
+
+        :param adopts: it follows what earlier drivers left
+        """
         host, pid = os.uname().nodename, os.getpid()
         born = proc.birth(pid)
-        self._write("open", experiment=name, launcher=launcher, host=host, pid=pid, born=born)
+        who = {"host": host, "pid": pid, "born": born}
+        more = {"adopts": True} if adopts else {}
+        self._write("open", experiment=name, launcher=launcher, **who, **more)
 
     def launch(self, runs: Sequence[Run]) -> None:
         """Write what is about to be launched.
@@ -190,11 +196,14 @@ def read(experiment: Path) -> Story:
         )
     story = Story()
     drivers: dict[Path, Driver] = {}
-    runs: dict[str, Run] = {}
+    runs: dict[Tag, Run] = {}
     for turn in turns:
         drivers.pop(turn.file, None)  # the number of an earlier process that came again
-        drivers[turn.file] = _driver(turn.opening, _is_locked(turn.file))
-        story.hosts |= dict.fromkeys(_launched(turn.lines), str(turn.opening["host"]))
+        driver = drivers[turn.file] = _driver(turn.opening, _is_locked(turn.file))
+        launched = list(_launched(turn.lines))
+        story.hosts |= dict.fromkeys(launched, str(turn.opening["host"]))
+        if driver.living:
+            story.driven |= {*launched, *(runs if turn.opening.get("adopts") else ())}
         for line in turn.lines:
             apply(line, story, runs)
     story.runs = list(runs.values())

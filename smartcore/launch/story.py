@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,7 @@ class Story:
     :param drivers: who wrote, in the order in which they began to
     :param hosts: from where each run was launched
     :param nodes: what each allocation grants, where the core plans
+    :param driven: tags of what a living driver launched or took up: it tells what becomes of them
     """
 
     name: str = ""
@@ -56,20 +57,28 @@ class Story:
     drivers: list[Driver] = field(default_factory=list)
     hosts: dict[Tag, str] = field(default_factory=dict)
     nodes: dict[str, list[Node]] = field(default_factory=dict)
+    driven: set[Tag] = field(default_factory=set)
 
 
-def apply(line: Line, story: Story, runs: dict[str, Run]) -> None:
+def standing(runs: Iterable[Run]) -> list[Run]:
+    """The newest run of each name, and whatever older one has not ended; in their order."""
+    runs = list(runs)
+    newest = {run.name: run for run in runs}
+    return [run for run in runs if run.active or newest[run.name] is run]
+
+
+def apply(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     """Let a story, and its runs by their tags, know what one line says."""
     tell = _TELLERS.get(str(line["what"]))
     if tell is not None:
         tell(line, story, runs)
 
 
-def _open(line: Line, story: Story, runs: dict[str, Run]) -> None:
+def _open(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     story.name, story.launcher = str(line["experiment"]), str(line["launcher"])
 
 
-def _launch(line: Line, story: Story, runs: dict[str, Run]) -> None:
+def _launch(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     launched = [_run(item, _at(line)) for item in listed(line["runs"])]
     runs |= {run.step.tag: run for run in launched}
     # Those of one job were written down together.
@@ -80,32 +89,32 @@ def _launch(line: Line, story: Story, runs: dict[str, Run]) -> None:
             run.bundle = replace(run.bundle, steps=tuple(own))
 
 
-def _started(line: Line, story: Story, runs: dict[str, Run]) -> None:
-    for tag, job in mapped(line["jobs"]).items():
+def _started(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
+    for tag, job in _by_tag(line["jobs"]):
         if tag in runs and runs[tag].active:
             runs[tag].job = JobId(str(job))
             runs[tag].status = Status(State.RUNNING, seen=time_of(_at(line)))
-    for tag, shares in mapped(line.get("places")).items():
+    for tag, shares in _by_tag(line.get("places")):
         if tag in runs:
             runs[tag].shares = tuple(map(share_from_json, listed(shares)))
 
 
-def _ended(line: Line, story: Story, runs: dict[str, Run]) -> None:
-    run = runs.get(str(line["tag"]))
+def _ended(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
+    run = runs.get(Tag(str(line["tag"])))
     if run is not None:
         run.status = status_from_json(mapped(line["status"]))
 
 
-def _nodes(line: Line, story: Story, runs: dict[str, Run]) -> None:
+def _nodes(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     nodes = [node_from_json(item) for item in listed(line["nodes"])]
     story.nodes[str(line["allocation"])] = nodes
 
 
-def _database(line: Line, story: Story, runs: dict[str, Run]) -> None:
+def _database(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     story.databases[str(line["identifier"])] = str(line["checkpoint"])
 
 
-_TELLERS: Mapping[str, Callable[[Line, Story, dict[str, Run]], None]] = {
+_TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
     "open": _open,
     "launch": _launch,
     "started": _started,
@@ -113,6 +122,11 @@ _TELLERS: Mapping[str, Callable[[Line, Story, dict[str, Run]], None]] = {
     "nodes": _nodes,
     "database": _database,
 }
+
+
+def _by_tag(value: object) -> Iterator[tuple[Tag, object]]:
+    for tag, item in mapped(value).items():
+        yield Tag(tag), item
 
 
 def _at(line: Line) -> float:

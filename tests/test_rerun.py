@@ -1,0 +1,173 @@
+"""A driver script that is run again while what its earlier run started goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smartcore import Experiment, config
+from smartcore.error import EntityExistsError
+from smartcore.launch import journal, spawn
+from smartcore.observe import Observer
+from smartcore.registry import default_registry
+from smartcore.spec import State
+
+if TYPE_CHECKING:
+    from tests.conftest import Drives
+
+DRIVER = """
+import os, sys
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local", max_running=2)
+sh = lambda name, text: exp.create_model(name, exp.create_run_settings("sh", ["-c", text]))
+exp.start(exp.create_database())
+exp.start(sh("done", "echo done"), sh("bad", "exit 3"))
+os.mkdir("exp/soon")
+os.mkfifo("exp/soon/go")
+exp.start(sh("m", "echo going; sleep 1000"), sh("soon", "read x < go; exit 0"), block=False)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTCORE_RUNTIME_DIR", str(tmp_path / "rt"))
+    monkeypatch.setenv("SMARTCORE_STOP_GRACE", "1")
+    monkeypatch.setenv("SMARTCORE_PROGRESS", "never")
+
+
+@pytest.fixture
+def left(tmp_path: Path, drive: Drives) -> Path:
+    """The experiment of a driver that was killed."""
+    driver = drive(DRIVER)
+    assert driver.stdout is not None
+    assert any(line.startswith("ready") for line in driver.stdout)
+    driver.kill()
+    driver.wait(20)
+    return tmp_path / "exp"
+
+
+@pytest.fixture
+def again(left: Path) -> Iterator[Experiment]:
+    """The same experiment in another driver."""
+    made = Experiment("exp", str(left), launcher="local")
+    yield made
+    made._session.stop_all()
+    made._session.close()
+
+
+def jobs(path: Path, name: str) -> list[str]:
+    return [run.job or "" for run in journal.read(path).runs if run.name == name]
+
+
+def test_what_an_earlier_driver_left_running_is_not_started_again(
+    left: Path, again: Experiment
+) -> None:
+    words = f"'m'.*earlier driver and still running; .*attach.*smartcore stop {left}"
+    model = again.create_model("m", again.create_run_settings("echo", "again"))
+    other = again.create_model("other", again.create_run_settings("echo", "again"))
+    with pytest.raises(EntityExistsError, match=words):
+        again.start(other, model)
+    assert (left / "m" / "m.out").read_text() == "going\n"
+    assert not (left / "other").exists()
+    assert len(jobs(left, "m")) == 1
+    with pytest.raises(EntityExistsError, match=r"orchestrator_0.*still running"):
+        again.start(again.create_database())
+    with pytest.raises(EntityExistsError, match=r"'m'.*still running"):
+        again.start(model, skip_completed=True)
+
+
+def test_what_has_ended_is_started_again_with_the_next_number(
+    left: Path, again: Experiment
+) -> None:
+    bad = again.create_model("bad", again.create_run_settings("true"))
+    again.start(bad)
+    assert [run.run_id for run in again._session.history] == [1]
+    again.start(bad)
+    assert [run.run_id for run in again._session.history] == [1, 2]
+
+
+def test_what_ended_after_its_driver_is_known_when_it_is_started_again(
+    left: Path, again: Experiment
+) -> None:
+    with until_its_end(left, "soon") as go:
+        go.write_text("\n")
+    model = again.create_model("soon", again.create_run_settings("echo", "again"))
+    again.start(model, skip_completed=True)
+    assert (left / "soon" / "soon.out").read_text() == ""
+    assert again.status(model).state is State.COMPLETED
+
+
+def test_what_an_earlier_driver_completed_is_skipped(left: Path, again: Experiment) -> None:
+    done = again.create_model("done", again.create_run_settings("echo", "again"))
+    bad = again.create_model("bad", again.create_run_settings("echo", "again"))
+    again.start(done, bad, skip_completed=True)
+    assert (left / "done" / "done.out").read_text() == "done\n"
+    assert (left / "bad" / "bad.out").read_text() == "again\n"
+    assert again.finished(done)
+    again.start(done)
+    assert (left / "done" / "done.out").read_text() == "again\n"
+
+
+@contextmanager
+def until_its_end(path: Path, name: str) -> Iterator[Path]:
+    (job,) = jobs(path, name)
+    held = spawn.open_process(job)
+    assert held is not None
+    yield path / name / "go"
+    poll = select.poll()
+    poll.register(held.pidfd, select.POLLIN)
+    assert poll.poll(20_000)
+    os.close(held.pidfd)
+
+
+# -- duplicates, in journals of older versions --------------------------------------------------
+
+
+@pytest.fixture
+def twice(left: Path) -> Path:
+    """With two living runs of one name, of which the older one was written down first."""
+    (file,) = (left / journal.DIRECTORY).iterdir()
+    text = file.read_text().replace('"name": "soon"', '"name": "m"')
+    file.write_text(text)
+    assert len(jobs(left, "m")) == 2
+    return left
+
+
+def test_all_living_runs_of_a_name_are_seen_and_stopped(twice: Path) -> None:
+    with Observer(twice, default_registry(), config.load()) as observer:
+        seen = [run for run in observer.refresh() if run.name == "m"]
+        assert [run.status.state for run in seen] == [State.RUNNING] * 2
+        assert {run.job for run in observer.stop(["m"])} == set(jobs(twice, "m"))
+        left_over = [run for run in observer.refresh() if run.name == "m"]
+        assert [run.status.state for run in left_over] == [State.CANCELLED]
+    assert not any(map(spawn.alive, jobs(twice, "m")))
+
+
+def test_all_living_runs_of_a_name_are_taken_up(twice: Path) -> None:
+    with Experiment.attach(str(twice)) as exp:
+        exp.stop("m")
+        assert not any(map(spawn.alive, jobs(twice, "m")))
+        exp.start(exp.create_model("m", exp.create_run_settings("true")))
+
+
+def test_the_shell_counts_all_living_runs(twice: Path) -> None:
+    def smartcore(*argv: str) -> str:
+        command = [sys.executable, "-m", "smartcore", *argv]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False
+        ).stdout
+
+    (view,) = json.loads(smartcore("ps", "--json"))
+    assert view["running"] == 3
+    assert smartcore("stop", str(twice), "m").count("stopped m") == 2

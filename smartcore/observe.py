@@ -15,7 +15,7 @@ from smartcore.launch import journal
 from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
-from smartcore.launch.story import Driver, standing, unseen
+from smartcore.launch.story import Driver, standing, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -93,7 +93,7 @@ class Observer:
             self._ask(waiting)
         for run in left:
             if run.active and run.job is None:
-                run.status = unseen(run)
+                run.status = unheard(run, self.story.handed)
         return standing(runs)
 
     def is_elsewhere(self, run: Run) -> bool:
@@ -124,7 +124,7 @@ class Observer:
         if not runs:
             return
         try:
-            find_unheard(runs, self.launcher, self._processes)
+            find_unheard(runs, self.launcher, self._processes, self.story.handed)
         except LauncherError as error:
             log.warning("what was being launched cannot be found: %s", error)
 

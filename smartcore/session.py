@@ -44,7 +44,7 @@ from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
-from smartcore.launch.story import Story, unseen
+from smartcore.launch.story import Story, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -125,6 +125,7 @@ class Session:
             self._engine = Engine(
                 launcher,
                 max_running=self._max_running,
+                before_start=self._handing,
                 on_start=self._began,
                 on_end=self._ended,
                 again=self._again,
@@ -246,7 +247,7 @@ class Session:
         if not runs:
             return
         with self._launcher_of(self._story) as launcher:
-            inquire(runs, launcher, self._processes, self._story.hosts)
+            inquire(runs, launcher, self._processes, self._story)
         book.started(unheard)
         for run in runs:
             if not run.active:
@@ -649,7 +650,7 @@ class Session:
         self.runs = {run.name: run for run in story.runs}
         open_runs = self.active()
         _ = self.journal
-        self._find([run for run in open_runs if run.job is None])
+        self._find([run for run in open_runs if run.job is None], story)
         for run in open_runs:
             run.limited = run.kind == MODEL
         self.engine.attach([run for run in open_runs if run.active])
@@ -658,12 +659,14 @@ class Session:
             if shards:
                 self._adopt_database(identifier, checkpoint)
 
-    def _find(self, runs: Sequence[Run]) -> None:
+    def _find(self, runs: Sequence[Run], story: Story) -> None:
         # Their driver was killed while it launched them.
         if not runs:
             return
-        for run in find_unheard(runs, self.engine.launcher, self._processes):
-            run.status = unseen(run)
+        launcher = self.engine.launcher
+        for run in find_unheard(runs, launcher, self._processes, story.handed):
+            run.status = unheard(run, story.handed)
+            self.journal.ended(run)
         self.journal.started(runs)
 
     def _adopt_database(self, identifier: str, checkpoint: str) -> None:
@@ -679,6 +682,9 @@ class Session:
     def on_end(self, listener: EndListener) -> None:
         """Call ``listener`` for each end from now on, from a thread of its own."""
         self._listeners.add(listener)
+
+    def _handing(self, runs: Sequence[Run]) -> None:
+        self.journal.handed(runs)
 
     def _began(self, runs: Sequence[Run]) -> None:
         self.journal.started(runs)

@@ -17,9 +17,10 @@ import pytest
 from smartcore import Experiment, config
 from smartcore.error import EntityExistsError
 from smartcore.launch import journal, spawn
+from smartcore.launch.run import Run
 from smartcore.observe import Observer
 from smartcore.registry import default_registry
-from smartcore.spec import State
+from smartcore.spec import Cause, Command, State, Step, Tag
 
 if TYPE_CHECKING:
     from tests.conftest import Drives
@@ -171,3 +172,52 @@ def test_the_shell_counts_all_living_runs(twice: Path) -> None:
     (view,) = json.loads(smartcore("ps", "--json"))
     assert view["running"] == 3
     assert smartcore("stop", str(twice), "m").count("stopped m") == 2
+
+
+# -- what was never started ---------------------------------------------------------------------
+
+QUEUES = """
+import sys
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local", max_running=1)
+sh = lambda name, text: exp.create_model(name, exp.create_run_settings("sh", ["-c", text]))
+exp.start(sh("m", "sleep 1000"), sh("waits", "true"), block=False)
+print("ready", flush=True)
+sys.stdin.read() if len(sys.argv) > 1 else None
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_waited_when_its_driver_ended_is_cancelled(
+    tmp_path: Path, drive: Drives, killed: bool
+) -> None:
+    driver = drive(QUEUES.replace("len(sys.argv) > 1", str(killed)))
+    assert driver.stdout is not None
+    assert any(line.startswith("ready") for line in driver.stdout)
+    if killed:
+        driver.kill()
+    driver.wait(20)
+    path = tmp_path / "exp"
+    with Observer(path, default_registry(), config.load()) as observer:
+        states = {run.name: run.status for run in observer.refresh()}
+    assert states["m"].state is State.RUNNING
+    assert states["waits"].state is State.CANCELLED
+    assert states["waits"].reason == "its driver ended before it was started"
+    with Experiment.attach(str(path)) as exp:
+        assert exp.status("waits").state is State.CANCELLED
+        assert exp.statuses()["waits"].reason == "its driver ended before it was started"
+    with Observer(path, default_registry(), config.load()) as observer:
+        assert {run.status.state for run in observer.refresh()} == {State.CANCELLED}
+
+
+def test_what_was_handed_over_without_an_answer_is_lost(tmp_path: Path) -> None:
+    step = Step("m", Tag("m-1"), Command(()), tmp_path, tmp_path / "out", tmp_path / "err")
+    book = journal.Journal(tmp_path)
+    book.opened("exp", "local")
+    run = Run(step, "Model")
+    book.launch([run])
+    book.handed([run])
+    book.close()
+    with Observer(tmp_path, default_registry(), config.load()) as observer:
+        (seen,) = observer.refresh()
+    assert (seen.status.state, seen.status.cause) == (State.LOST, Cause.UNSEEN)

@@ -64,6 +64,8 @@ class Engine:
 
     :param launcher: what starts and stops
     :param max_running: how many limited runs may be active at once; None asks the launcher
+    :param before_start: called from the engine's thread with the runs that the launcher is about to
+        be given together
     :param on_start: called from the engine's thread with the runs that were started together
     :param on_end: called from the engine's thread after each end, before waiters wake
     :param again: called from the engine's thread when a run is about to have ended so: the run that
@@ -76,6 +78,7 @@ class Engine:
         launcher: Launcher,
         *,
         max_running: int | None = None,
+        before_start: Callable[[Sequence[Run]], None] = lambda runs: None,
         on_start: Callable[[Sequence[Run]], None] = lambda runs: None,
         on_end: Callable[[Run], None] = lambda run: None,
         again: Callable[[Run, Status], Run | None] = lambda run, status: None,
@@ -89,6 +92,7 @@ class Engine:
             if isinstance(launcher, Places)
             else Waiting(max_running)
         )
+        self._before_start = before_start
         self._on_start = on_start
         self._on_end = on_end
         self._again = again
@@ -289,6 +293,8 @@ class Engine:
 
     def _start(self, batch: Sequence[Run]) -> None:
         works, refused = _works(batch)
+        if works:
+            self._before_start([run for _, runs in works for run in runs])
         answers = self._answers([work for work, _ in works]) if works else []
         accepted: list[Run] = []
         for (_, runs), answer in zip(works, answers, strict=True):

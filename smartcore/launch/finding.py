@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from smartcore.launch import link, spawn
 from smartcore.launch.engine import ABSENCE_GRACE
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
-from smartcore.launch.story import unseen
+from smartcore.launch.story import Story, unheard
 from smartcore.spec import (
     ABSENT,
     Absent,
@@ -26,11 +26,15 @@ from smartcore.spec import (
 
 
 def find_unheard(
-    runs: Sequence[Run], launcher: Launcher, processes: KeeperProcesses | None
+    runs: Sequence[Run],
+    launcher: Launcher,
+    processes: KeeperProcesses | None,
+    handed: Collection[Tag],
 ) -> list[Run]:
     """Give runs whose ids no driver heard of their ids, where they have any.
 
     :param runs: launches that were written down, without an id
+    :param handed: tags of those that the launcher was given; it is not asked about others
     :returns: those that were never started
     :raises LauncherError: this could not be found out
     """
@@ -41,8 +45,9 @@ def find_unheard(
     for run in runs:
         run.job = found.get(run.step.tag)
     left = [run for run in runs if run.job is None]
-    if left and isinstance(launcher, Finds):
-        works = _works(left)
+    asked = [run for run in left if run.step.tag in handed]
+    if asked and isinstance(launcher, Finds):
+        works = _works(asked)
         for (_, own), answer in zip(works, launcher.find([work for work, _ in works]), strict=True):
             ids = answer.members or ((answer.id,) if answer.id is not None else ())
             for run, job in zip(own, ids, strict=False):
@@ -54,18 +59,18 @@ def inquire(
     runs: Sequence[Run],
     launcher: Launcher,
     processes: KeeperProcesses | None,
-    hosts: Mapping[Tag, str],
+    story: Story,
 ) -> None:
     """Let runs that nobody follows know how they stand: launches of drivers that are gone.
 
     Nothing can be asked about processes of other hosts; they stay as they are.
 
-    :param hosts: from where each was launched
     :raises LauncherError: this could not be found out
     """
-    for run in find_unheard([run for run in runs if run.job is None], launcher, processes):
-        run.status = unseen(run)
-    asked = [run for run in runs if run.active and not is_elsewhere(run, hosts)]
+    silent = [run for run in runs if run.job is None]
+    for run in find_unheard(silent, launcher, processes, story.handed):
+        run.status = unheard(run, story.handed)
+    asked = [run for run in runs if run.active and not is_elsewhere(run, story.hosts)]
     answers = launcher.status([run.job for run in asked if run.job is not None]) if asked else {}
     for run in asked:
         answer = answers.get(JobId(run.job or ""), ABSENT)

@@ -8,6 +8,7 @@ with the version of the format (``v``), the time in seconds (``at``), the number
     open      experiment, launcher, host, pid, born (start time: ticks after boot),
               adopts: true if it took up what earlier drivers left
     launch    runs: [{tag, name, kind, run_id, cwd, out, err, needs, bundle}], before it is done
+    handed    tags of what the launcher is given together, before it is
     started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
     nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
@@ -108,6 +109,10 @@ class Journal:
                 f"nothing was launched: cannot write the journal {self._path}: {problem}; make room"
                 " and start again"
             )
+
+    def handed(self, runs: Sequence[Run]) -> None:
+        """Write what the launcher is given now; what is not among it was never started."""
+        self._write("handed", tags=[run.step.tag for run in runs])
 
     def started(self, runs: Sequence[Run]) -> None:
         """Write the ids of what was started."""

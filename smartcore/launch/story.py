@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,7 @@ class Story:
     :param hosts: from where each run was launched
     :param nodes: what each allocation grants, where the core plans
     :param driven: tags of what a living driver launched or took up: it tells what becomes of them
+    :param handed: tags of what launchers were given
     """
 
     name: str = ""
@@ -58,6 +59,7 @@ class Story:
     hosts: dict[Tag, str] = field(default_factory=dict)
     nodes: dict[str, list[Node]] = field(default_factory=dict)
     driven: set[Tag] = field(default_factory=set)
+    handed: set[Tag] = field(default_factory=set)
 
 
 def standing(runs: Iterable[Run]) -> list[Run]:
@@ -89,6 +91,10 @@ def _launch(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
             run.bundle = replace(run.bundle, steps=tuple(own))
 
 
+def _handed(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
+    story.handed |= _tags(line)
+
+
 def _started(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     for tag, job in _by_tag(line["jobs"]):
         if tag in runs and runs[tag].active:
@@ -117,11 +123,17 @@ def _database(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
 _TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
     "open": _open,
     "launch": _launch,
+    "handed": _handed,
     "started": _started,
     "ended": _ended,
     "nodes": _nodes,
     "database": _database,
 }
+
+
+def _tags(line: Line) -> set[Tag]:
+    tags = line.get("tags")
+    return {Tag(str(tag)) for tag in tags} if isinstance(tags, list) else set()
 
 
 def _by_tag(value: object) -> Iterator[tuple[Tag, object]]:
@@ -149,8 +161,14 @@ def _run(item: Line, at: float) -> Run:
     return run
 
 
-def unseen(run: Run) -> Status:
-    """The status of a run that was written down, and of which nobody knows whether it started."""
+def unheard(run: Run, handed: Collection[Tag]) -> Status:
+    """The status of a run that was written down, and that no launcher is found to have started.
+
+    :param handed: tags of what launchers were given: of those nobody knows whether they started
+    """
+    if run.step.tag not in handed:
+        reason = "its driver ended before it was started"
+        return replace(run.status, state=State.CANCELLED, cause=Cause.STOPPED, reason=reason)
     reason = "its driver ended while launching it"
     return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
 

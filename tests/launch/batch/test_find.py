@@ -73,11 +73,13 @@ def test_what_stands_in_a_journal_is_enough(simulated: Simulated, tmp_path: Path
     written = Journal(tmp_path)
     written.opened("exp", "fake")
     written.launch(runs)
+    written.handed(runs)
     written.close()  # killed in the middle of the submits
     simulated.launcher.start([bundle])
     simulated.launcher = simulated.make()
-    again = journal.read(tmp_path).runs
-    assert find_unheard(again, simulated.launcher, None) == []
+    story = journal.read(tmp_path)
+    again = story.runs
+    assert find_unheard(again, simulated.launcher, None, story.handed) == []
     ids = [run.job for run in again if run.job is not None]
     assert [simulated.ended(job).returncode for job in ids[:2]] == [2, 2]
     assert simulated.status(ids[2]) is ABSENT

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,13 @@ def reports(ensemble: Ensemble) -> list[tuple[str, str, float, float]]:
         node, job, start, end = (Path(model.path) / f"{model.name}.out").read_text().split()
         found.append((node, job, float(start), float(end)))
     return found
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def smartcore(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -89,7 +96,7 @@ def test_another_shell_sees_the_plan_and_who_is_next(
         ("e_1", 2, nodes),
     ]
     exp.stop("e_0")
-    assert exp.status("e_1").state is State.RUNNING
+    until(lambda: exp.status("e_1").state is State.RUNNING)
 
 
 def test_what_is_larger_than_the_allocation_is_refused_and_the_others_run(
@@ -184,10 +191,7 @@ def test_a_job_that_waits_for_ever_explains_itself(
     batch = exp.create_batch_settings(nodes=1, queue="closed")
     model = exp.create_model("m", exp.create_run_settings("true"), batch_settings=batch)
     exp.start(model, block=False)
-    end = time.monotonic() + 60
-    while "PartitionDown" not in exp.status(model).reason:
-        assert time.monotonic() < end, exp.status(model)
-        time.sleep(0.05)
+    until(lambda: "PartitionDown" in exp.status(model).reason)
     said = smartcore("explain", tmp_path, "m").stdout
     assert "PartitionDown" in said
     assert "Queued" in said

@@ -8,13 +8,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Result, directories, experiment, interleaved, seconds
+from benchmarks.measure import Ears, Result, directories, experiment, interleaved, seconds
 from smartcore import Experiment
 from smartcore.entity import Ensemble
 
@@ -71,26 +70,22 @@ def spawn(place: Path, *argv: str) -> subprocess.Popen[bytes]:
 def latency() -> Iterator[Result]:
     """From a program's last act to the return of ``start``, and to the callback."""
     returned, called, floors = [], [], []
+    times: list[int] = []
     with experiment() as exp, tempfile.TemporaryDirectory() as root:
-        heard: list[int] = []
-        told = threading.Event()
-
-        def listen(name: str, status: object) -> None:
-            heard.append(time.monotonic_ns())
-            told.set()
-
-        exp.on_end(listen)
+        ears = Ears(exp)
         settings = exp.create_run_settings(sys.executable, ["-S", "-c", LAST_WORDS])
         model = exp.create_model("m", settings)
         place = directories(Path(root), 1)[0]
-        for _ in range(30):
-            told.clear()
+
+        def start() -> None:
             exp.start(model)
-            now = time.monotonic_ns()
-            told.wait(10)
+            times.append(time.monotonic_ns())
+
+        for _ in range(30):
+            heard = ears.when(start)
             said = int((Path(model.path) / "m.out").read_text())
-            returned.append((now - said) / 1e9)
-            called.append((heard[-1] - said) / 1e9)
+            returned.append((times[-1] - said) / 1e9)
+            called.append((heard - said) / 1e9)
             spawn(place, sys.executable, "-S", "-c", LAST_WORDS).wait()
             floors.append((time.monotonic_ns() - int((place / "out").read_text())) / 1e9)
     floor = statistics.median(floors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,30 @@ def experiment(max_running: int | None = None) -> Iterator[Experiment]:
         Experiment("bench", directory, launcher="local", max_running=max_running) as made,
     ):
         yield made
+
+
+class Ears:
+    """Hears when the end of a model is told.
+
+    :param exp: whose models
+    """
+
+    def __init__(self, exp: Experiment) -> None:
+        self._told = threading.Event()
+        self._at = 0
+        exp.on_end(self._listen)
+
+    def _listen(self, name: str, status: object) -> None:
+        self._at = time.monotonic_ns()
+        self._told.set()
+
+    def when(self, run: Callable[[], object]) -> int:
+        """Run one model; the time of the callback, in nanoseconds of the monotonic clock."""
+        self._told.clear()
+        run()
+        if not self._told.wait(60):
+            raise TimeoutError("no end was told of")
+        return self._at
 
 
 def directories(root: Path, count: int) -> list[Path]:

@@ -11,14 +11,13 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Result, directories, interleaved, seconds
+from benchmarks.measure import Ears, Result, directories, interleaved, seconds
 from smartcore import Experiment
 from smartcore.entity import Ensemble
 from smartcore_slurm import wlm as slurm
@@ -87,23 +86,14 @@ def step_latency() -> Iterator[Result]:
     """From a step's last act to our callback, and to the end of its srun."""
     called, floors = [], []
     with experiment() as exp, tempfile.TemporaryDirectory() as root:
-        heard: list[int] = []
-        told = threading.Event()
-
-        def listen(name: str, status: object) -> None:
-            heard.append(time.monotonic_ns())
-            told.set()
-
-        exp.on_end(listen)
+        ears = Ears(exp)
         settings = exp.create_run_settings("python3", ["-S", "-c", LAST_WORDS])
         settings.set_tasks(1)
         model = exp.create_model("m", settings)
         bare = ["srun", "--overlap", "--nodes=1", "--ntasks=1", "python3", "-S", "-c", LAST_WORDS]
         for _ in range(15):
-            told.clear()
-            exp.start(model)
-            told.wait(30)
-            called.append((heard[-1] - int((Path(model.path) / "m.out").read_text())) / 1e9)
+            heard = ears.when(lambda: exp.start(model))
+            called.append((heard - int((Path(model.path) / "m.out").read_text())) / 1e9)
             done = subprocess.run(bare, cwd=root, capture_output=True, check=True)
             floors.append((time.monotonic_ns() - int(done.stdout)) / 1e9)
     ours, floor = statistics.median(called), statistics.median(floors)
@@ -182,22 +172,13 @@ def batch_latency() -> Result:
     """From a batch job's last act to our callback, and to the moment when squeue knows."""
     called, floors = [], []
     with experiment() as exp:
-        heard: list[int] = []
-        told = threading.Event()
-
-        def listen(name: str, status: object) -> None:
-            heard.append(time.monotonic_ns())
-            told.set()
-
-        exp.on_end(listen)
+        ears = Ears(exp)
         settings = exp.create_run_settings("python3", ["-S", "-c", LAST_WORDS], run_command="")
         batch = exp.create_batch_settings(nodes=1)
         model = exp.create_model("m", settings, batch_settings=batch)
         for _ in range(5):
-            told.clear()
-            exp.start(model)
-            told.wait(60)
-            called.append((heard[-1] - int((Path(model.path) / "m.out").read_text())) / 1e9)
+            heard = ears.when(lambda: exp.start(model))
+            called.append((heard - int((Path(model.path) / "m.out").read_text())) / 1e9)
             floors.append(bare_batch())
     ours, floor = statistics.median(called), statistics.median(floors)
     return Result(

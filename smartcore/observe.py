@@ -15,7 +15,7 @@ from smartcore.launch import journal
 from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
-from smartcore.launch.story import Driver, standing, unheard
+from smartcore.launch.story import Driver, heed, standing, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -94,6 +94,8 @@ class Observer:
         for run in left:
             if run.active and run.job is None:
                 run.status = unheard(run, self.story.handed)
+        for run in runs:
+            heed(run, self.story.stopped)
         return standing(runs)
 
     def is_elsewhere(self, run: Run) -> bool:
@@ -180,6 +182,7 @@ class Observer:
         chosen = [run for run in runs if run.active and (not names or run.name in names)]
         elsewhere = [run for run in chosen if self.is_elsewhere(run)]
         chosen = [run for run in chosen if run not in elsewhere]
+        journal.note_stopped(self.path, [run for run in chosen if run.job is not None])
         for databases in (False, True):
             ids = [
                 run.job

@@ -19,6 +19,7 @@ from smartcore.database import (
 )
 from smartcore.entity import Model
 from smartcore.error import (
+    ConfigError,
     DatabaseError,
     DatabaseIdConflictError,
     EntityExistsError,
@@ -36,7 +37,7 @@ from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
 from smartcore.launch.finding import find_unheard, inquire
 from smartcore.launch.interrupts import Interrupts
-from smartcore.launch.journal import Journal, read
+from smartcore.launch.journal import Journal, read, read_stopped
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
@@ -44,7 +45,7 @@ from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
-from smartcore.launch.story import Story, unheard
+from smartcore.launch.story import Story, heed, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -251,6 +252,7 @@ class Session:
         book.started(unheard)
         for run in runs:
             if not run.active:
+                self._heed(run)
                 book.ended(run)
 
     @contextmanager
@@ -348,7 +350,7 @@ class Session:
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
         again = attempt_after(run, status)
-        if again is None:
+        if again is None or (status.state is State.LOST and self._stopped_by_shell(run)):
             return None
         report.set_aside(run)
         try:
@@ -691,7 +693,19 @@ class Session:
         for run in runs:
             self.telemetry.started(run)
 
+    def _heed(self, run: Run) -> None:
+        if run.status.state is State.LOST and self._stopped_by_shell(run):
+            heed(run, {run.step.tag})
+
+    def _stopped_by_shell(self, run: Run) -> bool:
+        try:
+            return run.step.tag in read_stopped(self.path)
+        except ConfigError as error:
+            log.warning("%s", error)
+            return False
+
     def _ended(self, run: Run) -> None:
+        self._heed(run)
         self.journal.ended(run)
         # A shard that ends before its database serves is told of by the start's own error.
         quiet = run.kind == SHARD and run.name not in self._serving_shards()

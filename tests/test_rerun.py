@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from smartcore import Experiment, config
 from smartcore.error import EntityExistsError
-from smartcore.launch import journal, spawn
+from smartcore.launch import journal, link, spawn
 from smartcore.launch.run import Run
 from smartcore.observe import Observer
 from smartcore.registry import default_registry
@@ -163,12 +164,6 @@ def test_all_living_runs_of_a_name_are_taken_up(twice: Path) -> None:
 
 
 def test_the_shell_counts_all_living_runs(twice: Path) -> None:
-    def smartcore(*argv: str) -> str:
-        command = [sys.executable, "-m", "smartcore", *argv]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False
-        ).stdout
-
     (view,) = json.loads(smartcore("ps", "--json"))
     assert view["running"] == 3
     assert smartcore("stop", str(twice), "m").count("stopped m") == 2
@@ -221,3 +216,48 @@ def test_what_was_handed_over_without_an_answer_is_lost(tmp_path: Path) -> None:
     with Observer(tmp_path, default_registry(), config.load()) as observer:
         (seen,) = observer.refresh()
     assert (seen.status.state, seen.status.cause) == (State.LOST, Cause.UNSEEN)
+
+
+# -- what a shell has stopped -------------------------------------------------------------------
+
+
+def kill_keeper(path: Path) -> None:
+    facts = link.read_facts(link.Place(path, path))
+    assert facts is not None
+    os.kill(facts.pid, signal.SIGKILL)
+    link.wait_gone(facts.identity)
+
+
+def smartcore(*argv: str) -> str:
+    command = [sys.executable, "-m", "smartcore", *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+@pytest.mark.parametrize("command", [["stop"], ["gc", "--yes"]])
+def test_what_a_shell_stopped_without_a_keeper_is_cancelled(left: Path, command: list[str]) -> None:
+    kill_keeper(left)
+    (job,) = jobs(left, "m")
+    smartcore(*command, str(left))
+    assert not spawn.alive(job)
+    with Observer(left, default_registry(), config.load()) as observer:
+        states = {run.name: run.status for run in observer.refresh()}
+    assert (states["m"].state, states["m"].cause) == (State.CANCELLED, Cause.STOPPED)
+    assert states["bad"].state is State.FAILED
+    with Experiment.attach(str(left)) as exp:
+        assert exp.status("m").state is State.CANCELLED
+    assert {run.status.state for run in journal.read(left).runs if run.name == "m"} == {
+        State.CANCELLED
+    }
+
+
+def test_a_living_driver_hears_of_what_a_shell_stopped_without_a_keeper(tmp_path: Path) -> None:
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path)) as exp:
+        model = exp.create_model("m", exp.create_run_settings("sleep", "1000"))
+        exp.start(model, block=False, retries=1)
+        kill_keeper(path)
+        assert smartcore("stop", str(path)).startswith("stopped m")
+        exp.wait(model, timeout=20)
+        assert exp.status(model).state is State.CANCELLED
+        assert len(jobs(path, "m")) == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from smartcore.error import LauncherError
 from smartcore.launch import link, spawn
+from smartcore.launch.journal import note_stopped
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.process import survival
 from smartcore.launch.run import Run
@@ -182,6 +183,12 @@ def end_orphans(place: Place, orphans: Collection[Orphan], runtime: Path, grace:
     """
     kept = [JobId(orphan.identity) for orphan in orphans if orphan.led and not place.gone]
     left = [orphan for orphan in orphans if not orphan.led or place.gone]
+    if not place.gone:
+        led = {orphan.identity for orphan in orphans if orphan.led}
+        tags = {orphan.member.tag for orphan in orphans if orphan.led}
+        runs = [] if place.story is None else place.story.runs
+        stopped = [run for run in runs if run.job in led or run.step.tag in tags]
+        note_stopped(place.path, stopped)
     errors = []
     if kept:
         processes = KeeperProcesses(place.path, runtime, grace)

@@ -14,6 +14,10 @@ with the version of the format (``v``), the time in seconds (``at``), the number
     nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
     database  identifier, checkpoint
 
+A shell that ends runs is no driver and holds no lock; in ``<host>-<pid>.stops.jsonl`` it leaves::
+
+    stopped   tags of what it is about to end
+
 Lines are only appended, whole, in one write each; one that a full disk has torn is written again on
 a line of its own. Neither arguments nor variables are in it, so
 nothing secret is.
@@ -28,7 +32,7 @@ import mmap
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,7 +44,7 @@ from smartcore.launch.plain import (
     time_of,
 )
 from smartcore.launch.run import Run
-from smartcore.launch.story import Driver, Story, apply, listed
+from smartcore.launch.story import Driver, Story, apply, heed, listed, tags_of
 from smartcore.log import get_logger
 from smartcore.spec import Node, Tag
 
@@ -49,6 +53,7 @@ log = get_logger(__name__)
 VERSION = 1
 _TURN = re.compile(rb'"turn": (\d+),')
 DIRECTORY = Path(".smartcore", "journal")
+STOPS = ".stops.jsonl"
 
 
 class Journal:
@@ -185,13 +190,42 @@ def _described(run: Run) -> dict[str, object]:
     }
 
 
+def note_stopped(experiment: Path, runs: Iterable[Run]) -> None:
+    """Write down that these are about to be ended by somebody who does not drive them, for those
+    who could not tell otherwise why they ended.
+
+    What cannot be written is told, and keeps nobody from ending them.
+    """
+    tags = [run.step.tag for run in runs]
+    directory = experiment / DIRECTORY
+    if not tags or not directory.is_dir():
+        return
+    path = directory / f"{os.uname().nodename}-{os.getpid()}{STOPS}"
+    content = {"v": VERSION, "at": round(time.time(), 6), "what": "stopped", "tags": tags}
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(f"\n{json.dumps(content)}\n")
+    except OSError as error:
+        log.warning("cannot write %s: %s", path, error.strerror)
+
+
+def read_stopped(experiment: Path) -> set[Tag]:
+    """Tags of what was ended by somebody who did not drive it.
+
+    :raises ConfigError: this cannot be read
+    """
+    files = sorted((experiment / DIRECTORY).glob(f"*{STOPS}"))
+    return {tag for file in files for line in _lines(file) for tag in tags_of(line)}
+
+
 def read(experiment: Path) -> Story:
     """Merge the journals of an experiment.
 
     :raises PathNotFoundError: there is none, or nothing is in it
     :raises ConfigError: one was written by a newer smartcore, or cannot be read
     """
-    files = sorted((experiment / DIRECTORY).glob("*.jsonl"))
+    files = _files(experiment)
     turns = sorted(
         (turn for file in files for turn in _turns(file)), key=lambda turn: (turn.number, turn.at)
     )
@@ -211,9 +245,17 @@ def read(experiment: Path) -> Story:
             story.driven |= {*launched, *(runs if turn.opening.get("adopts") else ())}
         for line in turn.lines:
             apply(line, story, runs)
+    story.stopped = read_stopped(experiment)
     story.runs = list(runs.values())
+    for run in story.runs:
+        heed(run, story.stopped)
     story.drivers = list(drivers.values())
     return story
+
+
+def _files(experiment: Path) -> list[Path]:
+    files = (experiment / DIRECTORY).glob("*.jsonl")
+    return sorted(file for file in files if not file.name.endswith(STOPS))
 
 
 @dataclass(frozen=True, slots=True)

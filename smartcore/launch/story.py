@@ -49,6 +49,7 @@ class Story:
     :param nodes: what each allocation grants, where the core plans
     :param driven: tags of what a living driver launched or took up: it tells what becomes of them
     :param handed: tags of what launchers were given
+    :param stopped: tags of what was ended by somebody who did not drive it
     """
 
     name: str = ""
@@ -60,6 +61,7 @@ class Story:
     nodes: dict[str, list[Node]] = field(default_factory=dict)
     driven: set[Tag] = field(default_factory=set)
     handed: set[Tag] = field(default_factory=set)
+    stopped: set[Tag] = field(default_factory=set)
 
 
 def standing(runs: Iterable[Run]) -> list[Run]:
@@ -92,7 +94,7 @@ def _launch(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
 
 
 def _handed(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
-    story.handed |= _tags(line)
+    story.handed |= tags_of(line)
 
 
 def _started(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
@@ -131,7 +133,8 @@ _TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
 }
 
 
-def _tags(line: Line) -> set[Tag]:
+def tags_of(line: Line) -> set[Tag]:
+    """The tags that a line names."""
     tags = line.get("tags")
     return {Tag(str(tag)) for tag in tags} if isinstance(tags, list) else set()
 
@@ -171,6 +174,15 @@ def unheard(run: Run, handed: Collection[Tag]) -> Status:
         return replace(run.status, state=State.CANCELLED, cause=Cause.STOPPED, reason=reason)
     reason = "its driver ended while launching it"
     return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
+
+
+def heed(run: Run, stopped: Collection[Tag]) -> None:
+    """Let a run whose end nobody saw have been stopped, if somebody was about to end it.
+
+    :param stopped: tags of what somebody was about to end
+    """
+    if run.status.state is State.LOST and run.step.tag in stopped:
+        run.status = replace(run.status, state=State.CANCELLED, cause=Cause.STOPPED, reason="")
 
 
 def listed(value: object) -> list[Line]:

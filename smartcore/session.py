@@ -180,6 +180,7 @@ class Session:
         :param policy: what a failure leads to
         """
         given, started = models_of(entities), entities
+        self._forget_ended_databases()
         self._recall(name for entity in entities for name in names_of(entity))
         if skip_completed:
             entities = self._outstanding(entities)

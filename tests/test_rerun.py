@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartcore import Experiment, config
-from smartcore.error import EntityExistsError
+from smartcore.error import ConfigError, EntityExistsError
 from smartcore.launch import journal, link, spawn
 from smartcore.launch.run import Run
 from smartcore.observe import Observer
@@ -261,3 +261,33 @@ def test_a_living_driver_hears_of_what_a_shell_stopped_without_a_keeper(tmp_path
         exp.wait(model, timeout=20)
         assert exp.status(model).state is State.CANCELLED
         assert len(jobs(path, "m")) == 1
+
+
+# -- databases ----------------------------------------------------------------------------------
+
+
+def test_a_database_whose_server_died_is_started_again(tmp_path: Path) -> None:
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path)) as exp:
+        database = exp.create_database()
+        exp.start(database)
+        (job,) = jobs(path, "orchestrator_0")
+        os.kill(spawn.parse(job)[0], signal.SIGKILL)
+        exp._session.wait(exp._session.started([database]))
+        exp.start(database)
+        assert database.is_active()
+        assert [run.run_id for run in exp._session.history] == [0, 1]
+
+
+# -- journals that cannot be read ---------------------------------------------------------------
+
+
+def test_a_start_beside_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    directory = tmp_path / "exp" / journal.DIRECTORY
+    directory.mkdir(parents=True)
+    (directory / "h-1.jsonl").write_text('{"v": 99, "at": 1, "what": "open"}\n')
+    exp = Experiment("exp", str(tmp_path / "exp"))
+    with pytest.raises(ConfigError, match="newer smartcore"):
+        exp.start(exp.create_model("m", exp.create_run_settings("true")))
+    assert not (tmp_path / "exp" / "m").exists()

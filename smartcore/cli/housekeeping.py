@@ -47,7 +47,11 @@ def ps(shell: Shell, everything: bool, as_json: bool) -> None:
     places = find_places(runtime_directory(shell.config), processes)
     views = [look(place, processes, shell.registry, shell.config) for place in places]
     # Of a removed directory of which nothing runs there is nothing to say.
-    views = [view for view in views if view.living or (everything and not view.place.gone)]
+    views = [
+        view
+        for view in views
+        if view.living or view.place.problem or (everything and not view.place.gone)
+    ]
     if as_json:
         print_json([_facts(view) for view in views])
     elif views:
@@ -95,6 +99,7 @@ class _Found:
     orphans: Sequence[Orphan]
     elsewhere: Sequence[tuple[Place, Run]]
     leftovers: Sequence[Leftover]
+    unread: Sequence[str]
 
     @property
     def nothing(self) -> bool:
@@ -175,17 +180,21 @@ def gc(
         _show(found)
     if not (dry_run or yes or found.nothing):
         click.confirm(f"{_plan(found)}?", abort=True)
-    errors: list[str] = []
+    # Of all experiments, one that cannot be read is only told: the others were looked after.
+    failed = bool(paths and found.unread)
+    errors = list(found.unread)
     done = not dry_run and not found.nothing
     if done:
-        errors = [*_end(shell, found.orphans), *_remove(found.leftovers)]
+        problems = [*_end(shell, found.orphans), *_remove(found.leftovers)]
+        errors += problems
+        failed |= bool(problems)
     if as_json:
         print_json({**found.as_json(), "done": done, "errors": errors})
     elif done and not errors:
         click.echo("done")
     for error in errors:
         click.echo(f"smartcore: error: {error}", err=True)
-    if errors:
+    if failed:
         raise click.exceptions.Exit(1)
 
 
@@ -218,7 +227,8 @@ def _find(shell: Shell, paths: Sequence[Path], older_than: float) -> _Found:
             idle.append(place)
     before = time.time() - older_than * 86400
     leftovers = find_leftovers(places, idle, None if paths else runtime, before)
-    return _Found(orphans, elsewhere, leftovers)
+    unread = [place.problem for place in places if place.problem]
+    return _Found(orphans, elsewhere, leftovers, unread)
 
 
 def _show(found: _Found) -> None:
@@ -236,7 +246,7 @@ def _show(found: _Found) -> None:
         for item in found.leftovers:
             click.echo(f"  {item.path} ({item.what}, {span(_age(item))})")
         click.echo()
-    if found.nothing:
+    if found.nothing and not found.unread:
         click.echo("nothing to end, nothing to remove")
 
 

@@ -209,6 +209,22 @@ def test_one_damaged_journal_does_not_hide_the_others(
     assert rows[str(lab.path)]["running"] == 2
 
 
+def test_an_experiment_that_cannot_be_read_is_named(lab: Lab) -> None:
+    directory = lab.path / journal.DIRECTORY
+    directory.mkdir(parents=True)
+    (directory / "h-1.jsonl").write_text('{"v": 99, "at": 1, "what": "open"}\n')
+    done = lab.run("gc", lab.path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{directory / 'h-1.jsonl'} was written by a newer smartcore" in done.stderr
+    entries = lab.where / "rt" / "experiments"
+    entries.mkdir(mode=0o700)
+    entry = {"v": 1, "path": str(lab.path), "name": "exp", "driver": "1.1", "at": 1.0}
+    (entries / f"{os.uname().nodename}-0-1.1.json").write_text(json.dumps(entry))
+    (row,) = lab.json("ps")
+    assert "newer smartcore" in row["problem"]
+    assert lab.run("gc").returncode == 0
+
+
 # -- gc: processes ------------------------------------------------------------------------------
 
 

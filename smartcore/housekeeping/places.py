@@ -135,8 +135,6 @@ def _read(path: Path) -> tuple[Story | None, str]:
         return None, ""
     except (ConfigError, OSError) as error:
         return None, str(error)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        return None, f"a journal in {path} is damaged ({error!r})"
 
 
 def own_processes() -> list[Process]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smartcore.error import LauncherError, PathNotFoundError
+from smartcore.error import ConfigError, LauncherError, PathNotFoundError
 from smartcore.launch import journal
 from smartcore.launch.journal import Journal
 from smartcore.launch.run import Run
@@ -161,7 +161,11 @@ def test_a_journal_that_was_removed_is_told_before_a_launch(tmp_path: Path) -> N
 
 def test_a_driver_that_was_killed_before_its_first_line_has_started_nothing(tmp_path: Path) -> None:
     Journal(tmp_path).close()
-    with pytest.raises(PathNotFoundError, match="has no journal"):
+    (file,) = files(tmp_path)
+    with pytest.raises(PathNotFoundError, match=f"{file} is empty: nothing was started"):
+        journal.read(tmp_path)
+    file.write_text('{"v": 1, "at"')  # torn
+    with pytest.raises(PathNotFoundError, match=f"{file} is empty"):
         journal.read(tmp_path)
 
 
@@ -173,3 +177,55 @@ def test_lines_that_are_no_objects_are_passed_over(tmp_path: Path) -> None:
     with file.open("a") as stream:
         stream.write("\n17\n" + json.dumps({"v": 1, "at": 1.0, "what": "of later times"}) + "\n")
     assert journal.read(tmp_path).name == "exp"
+
+
+# -- damage -------------------------------------------------------------------------------------
+
+
+def put(path: Path, *lines: dict[str, object] | str) -> Path:
+    directory = path / journal.DIRECTORY
+    directory.mkdir(parents=True)
+    file = directory / "h-1.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    file.write_text("".join(f"{text}\n" for text in texts))
+    return file
+
+
+OPEN: dict[str, object] = {"v": 1, "at": 1.0, "turn": 1, "what": "open", "experiment": "exp"}
+OPEN |= {"launcher": "local", "host": "h", "pid": 1, "born": 1}
+LAUNCHED: dict[str, object] = {"tag": "t", "name": "m", "kind": "Model", "run_id": 0}
+LAUNCHED |= {"cwd": "/x", "out": "/x", "err": "/x"}
+LAUNCH: dict[str, object] = {"v": 1, "at": 1.0, "turn": 1, "what": "launch", "runs": [LAUNCHED]}
+ENDED: dict[str, object] = {"v": 1, "at": 1.0, "turn": 1, "what": "ended", "tag": "t"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        ([OPEN | {"pid": "many"}], 1),
+        ([OPEN, LAUNCH, {"v": 1, "at": 1.0, "turn": "x", "what": "nodes"}], 3),
+        ([{key: value for key, value in OPEN.items() if key != "launcher"}], 1),
+        ([{key: value for key, value in OPEN.items() if key != "host"}], 1),
+        ([OPEN | {"at": None}], 1),
+        ([OPEN | {"v": "one"}], 1),
+        ([OPEN, LAUNCH | {"at": "noon"}], 2),
+        ([OPEN, LAUNCH | {"runs": [{"tag": "t"}]}], 2),
+        ([OPEN, LAUNCH | {"runs": [{}]}], 2),
+        ([OPEN, LAUNCH | {"runs": ["t"]}], 2),
+        ([OPEN, LAUNCH, "", {"v": 1, "at": 1.0, "turn": 1}], 4),
+        ([OPEN, LAUNCH, ENDED | {"status": {"state": "GONE"}}], 3),
+        ([OPEN, LAUNCH, ENDED], 3),
+    ],
+)
+def test_a_line_that_somebody_changed_is_named(
+    tmp_path: Path, lines: list[dict[str, object] | str], number: int
+) -> None:
+    file = put(tmp_path, *lines)
+    with pytest.raises(ConfigError, match=rf"{file}, line {number} is damaged"):
+        journal.read(tmp_path)
+
+
+def test_a_journal_of_nothing_readable_is_damaged(tmp_path: Path) -> None:
+    file = put(tmp_path, "garbage", "and more")
+    with pytest.raises(ConfigError, match=rf"{file} is damaged: no line of it can be read"):
+        journal.read(tmp_path)

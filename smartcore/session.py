@@ -656,7 +656,12 @@ class Session:
         self._find([run for run in open_runs if run.job is None], story)
         for run in open_runs:
             run.limited = run.kind == MODEL
+        began = {run: run.started for run in open_runs}
         self.engine.attach([run for run in open_runs if run.active])
+        for run in open_runs:
+            # It began before it was taken up, and what ended by then did so at no known time.
+            known = run.active or run.status.elapsed is not None
+            run.started = began[run] if known else None
         for identifier, checkpoint in story.databases.items():
             shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
             if shards:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -291,3 +292,37 @@ def test_a_start_beside_a_journal_of_a_newer_version_is_refused(tmp_path: Path) 
     with pytest.raises(ConfigError, match="newer smartcore"):
         exp.start(exp.create_model("m", exp.create_run_settings("true")))
     assert not (tmp_path / "exp" / "m").exists()
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+def times(exp: Experiment) -> dict[str, str]:
+    rows = [row.split("|") for row in exp.summary().splitlines()]
+    return {row[2].strip(): row[6] for row in rows}
+
+
+def test_time_counts_from_the_start_and_not_from_when_somebody_took_it_up(left: Path) -> None:
+    (file,) = (left / journal.DIRECTORY).iterdir()
+    earlier = re.sub(
+        r'"at": ([0-9.]+)', lambda at: f'"at": {float(at[1]) - 4000}', file.read_text()
+    )
+    file.write_text(earlier)
+    explained = json.loads(smartcore("explain", str(left), "m", "--json"))
+    assert explained["elapsed"] == "67 min"
+    with Experiment.attach(str(left)) as exp:
+        took = times(exp)
+        assert 3990 < float(took["m"]) < 4100
+        assert float(took["bad"]) < 60
+        exp.stop("m")
+        took = times(exp)
+        assert float(took["m"]) < 60  # what was measured
+
+
+def test_of_what_ended_unseen_nobody_knows_how_long_it_ran(left: Path) -> None:
+    kill_keeper(left)
+    with until_its_end(left, "soon") as go:
+        go.write_text("\n")
+    with Experiment.attach(str(left)) as exp:
+        assert exp.status("soon").state is State.LOST
+        assert times(exp)["soon"].strip() == ""

@@ -119,6 +119,8 @@ def _facts(observer: Observer, run: Run) -> dict[str, Json]:
     age = max(0.0, (datetime.now(UTC) - status.seen).total_seconds())
     stale = ", and nobody confirms it now" if observer.is_stale(run) else ""
     driver = observer.driver
+    known = run.active or run.ended is not None or status.elapsed is not None
+    seconds = run.seconds() if known else None
     return {
         "name": run.name,
         "type": run.kind,
@@ -131,7 +133,7 @@ def _facts(observer: Observer, run: Run) -> dict[str, Json]:
         "job": observer.native_ids([run]).get(run.job) if run.job is not None else None,
         "host": status.host or observer.story.hosts.get(run.step.tag) or None,
         "place": places(Planned(run.name, run.shares, 1)) or None,
-        "elapsed": span(status.elapsed.total_seconds()) if status.elapsed is not None else None,
+        "elapsed": span(seconds) if seconds is not None else None,
         "driver": f"process {driver.pid} on {driver.host}" if driver else "none",
         "directory": str(run.step.cwd),
         "output": str(run.step.stdout),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -102,6 +103,7 @@ def _started(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
         if tag in runs and runs[tag].active:
             runs[tag].job = JobId(str(job))
             runs[tag].status = Status(State.RUNNING, seen=time_of(_at(line)))
+            runs[tag].started = _monotonic(_at(line))
     for tag, shares in _by_tag(line.get("places")):
         if tag in runs:
             runs[tag].shares = tuple(map(share_from_json, listed(shares)))
@@ -111,6 +113,9 @@ def _ended(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     run = runs.get(Tag(str(line["tag"])))
     if run is not None:
         run.status = status_from_json(mapped(line["status"]))
+        # When it was found that it had ended says nothing about one whose end nobody saw.
+        known = run.status.state is not State.LOST and run.started is not None
+        run.started, run.ended = (run.started, _monotonic(_at(line))) if known else (None, None)
 
 
 def _nodes(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
@@ -146,6 +151,11 @@ def _by_tag(value: object) -> Iterator[tuple[Tag, object]]:
 
 def _at(line: Line) -> float:
     return float(str(line["at"]))
+
+
+def _monotonic(at: float) -> float:
+    # A clock that was set back does not make a time that is to come.
+    return time.monotonic() - max(0.0, time.time() - at)
 
 
 def _run(item: Line, at: float) -> Run:

@@ -120,9 +120,9 @@ class Session:
     def engine(self) -> Engine:
         """The engine, made when first needed."""
         if self._engine is None:
-            grace = timedelta(seconds=self.config.number("stop_grace"))
-            self._processes = KeeperProcesses(self.path, runtime_directory(self.config), grace)
-            launcher = self.registry.make_launcher(self.launcher, self._context())
+            self._processes = self._keeper()
+            context = self._context(self._processes)
+            launcher = self.registry.make_launcher(self.launcher, context)
             self._engine = Engine(
                 launcher,
                 max_running=self._max_running,
@@ -133,10 +133,12 @@ class Session:
             )
         return self._engine
 
-    def _context(self) -> LauncherContext:
-        _ = self._processes or self.engine
-        assert self._processes is not None
-        return LauncherContext(self.name, self.path, self._processes, dict(os.environ), self._batch)
+    def _keeper(self) -> KeeperProcesses:
+        grace = timedelta(seconds=self.config.number("stop_grace"))
+        return KeeperProcesses(self.path, runtime_directory(self.config), grace)
+
+    def _context(self, processes: KeeperProcesses) -> LauncherContext:
+        return LauncherContext(self.name, self.path, processes, dict(os.environ), self._batch)
 
     def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
         from smartcore.launch.batch import Place, batch_service, configured
@@ -248,25 +250,26 @@ class Session:
         unheard = [run for run in runs if run.job is None]
         if not runs:
             return
-        with self._launcher_of(self._story) as launcher:
-            inquire(runs, launcher, self._processes, self._story)
+        self._inquire(runs, self._story)
         book.started(unheard)
         for run in runs:
             if not run.active:
                 self._heed(run)
                 book.ended(run)
 
-    @contextmanager
-    def _launcher_of(self, story: Story) -> Iterator[Launcher]:
+    def _inquire(self, runs: Sequence[Run], story: Story) -> None:
         if story.launcher in {"", self.launcher}:
-            yield self.engine.launcher
+            inquire(runs, self.engine.launcher, self._processes, story)
             return
-        launcher = self.registry.make_launcher(story.launcher, self._context())
+        # Its own service, since a launcher closes what it was given.
+        processes = self._keeper()
+        launcher = self.registry.make_launcher(story.launcher, self._context(processes))
         try:
-            yield launcher
+            inquire(runs, launcher, processes, story)
         finally:
             if isinstance(launcher, Closes):
                 launcher.close()
+            processes.close()
 
     def _refuse_what_goes_on(self, entities: Sequence[Startable]) -> None:
         if self._adopted:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartcore import Experiment, config
+from smartcore.error import EntityExistsError, LauncherError
 from smartcore.launch import journal
 from smartcore.launch.run import Run
 from smartcore.observe import Observer
@@ -23,6 +24,7 @@ HOOKS = """
 @hookimpl
 def smartcore_register_launchers(registry):
     registry.add("told", "parts:Told")
+    registry.add("newer", "parts:Newer")
     registry.add("fake", "parts:make_fake")
 """
 PARTS = '''
@@ -54,6 +56,23 @@ class Told(Launcher):
             return dict.fromkeys(ids, ABSENT)
         seen = datetime.now(UTC) - timedelta(seconds=float(age))
         return dict.fromkeys(ids, Status(State[word], seen=seen))
+
+class Newer(Launcher):
+    """Knows nothing of what others have started; what it starts has ended."""
+
+    def __init__(self, context):
+        self.own = []
+
+    def start(self, work):
+        self.own += [JobId(item.tag) for item in work]
+        return [Started(JobId(item.tag)) for item in work]
+
+    def stop(self, ids):
+        pass
+
+    def status(self, ids):
+        assert set(ids) <= set(self.own)
+        return dict.fromkeys(ids, Status(State.COMPLETED, 0))
 '''
 
 
@@ -178,3 +197,20 @@ def test_jobs_of_a_workload_manager_are_seen_and_stopped_from_outside(
                 assert [one.name for one in observer.stop()] == ["long"]
             experiment.wait("long", timeout=60)
             assert experiment.status("long").state is State.CANCELLED
+
+
+def test_who_chose_another_launcher_asks_the_earlier_one(
+    plugin: Site, tmp_path: Path, observer: Observer, answer: Callable[[str], object]
+) -> None:
+    path = tmp_path / "exp"
+    with Experiment("exp", str(path), "newer", registry=plugin.registry()) as experiment:
+        model = experiment.create_model("m", experiment.create_run_settings("true"))
+        with pytest.raises(EntityExistsError, match="earlier driver and still running"):
+            experiment.start(model)
+        answer("fails")
+        with pytest.raises(LauncherError, match="no connection"):
+            experiment.start(model)
+        answer("FAILED 0")
+        experiment.start(model)
+        assert experiment.status(model).state is State.COMPLETED
+        assert [run.run_id for run in experiment._session.history] == [1]

@@ -319,6 +319,7 @@ class Experiment:
         :param verbose: log each parameter
         :param strict: an unknown tag is an error; otherwise it stays as it is, with a warning
         :raises PathExistsError: a directory is there and ``overwrite`` is not set
+        :raises EntityExistsError: it is running, also when an earlier driver started it
         :raises ParameterWriterError: a tagged file cannot be filled; names file and line
         """
         from smartcore.generate import generate
@@ -330,6 +331,7 @@ class Experiment:
                 raise EntityExistsError(
                     f"{run.name!r} is {state}, and generate would change its files; stop it first"
                 )
+        self._session.refuse_earlier(entities)
         self._session.warm_up()
         generate(
             Path(self.exp_path),
@@ -409,8 +411,9 @@ class Experiment:
         :param on_failure: what becomes of the other models of this call when one has failed, also
             its retries: ``continue`` with all of them; ``drain``: those that wait are never
             started; ``stop`` them all
-        :param skip_completed: launch only what has not completed and does not run: with
-            :meth:`attach`, this runs what failed in an earlier driver
+        :param skip_completed: launch only what has not completed, also in an earlier driver of this
+            experiment
+        :raises EntityExistsError: it is running, also when an earlier driver started it
         :raises StepFailedError: only with ``raise_on_failure``
         :raises DatabaseError: a database did not come up; nothing of this call is left running
         """

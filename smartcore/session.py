@@ -271,6 +271,14 @@ class Session:
                 launcher.close()
             processes.close()
 
+    def refuse_earlier(self, entities: Sequence[Startable]) -> None:
+        """Refuse entities whose runs, launched by an earlier driver, have not ended.
+
+        :raises EntityExistsError: naming them, and the next step
+        """
+        self._recall(name for entity in entities for name in names_of(entity))
+        self._refuse_what_goes_on(entities)
+
     def _refuse_what_goes_on(self, entities: Sequence[Startable]) -> None:
         if self._adopted:
             return

@@ -90,6 +90,13 @@ def test_what_an_earlier_driver_left_running_is_not_started_again(
         again.start(model, skip_completed=True)
 
 
+def test_the_directory_of_what_still_runs_is_not_made_anew(left: Path, again: Experiment) -> None:
+    model = again.create_model("m", again.create_run_settings("echo", "again"))
+    with pytest.raises(EntityExistsError, match=r"'m'.*earlier driver and still running"):
+        again.generate(model, overwrite=True)
+    assert (left / "m" / "m.out").exists()
+
+
 def test_what_has_ended_is_started_again_with_the_next_number(
     left: Path, again: Experiment
 ) -> None:

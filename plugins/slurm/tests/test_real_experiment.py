@@ -99,6 +99,16 @@ def test_another_shell_sees_the_plan_and_who_is_next(
     until(lambda: exp.status("e_1").state is State.RUNNING)
 
 
+def test_the_developers_preview_shows_the_plan_and_starts_nothing(
+    exp: Experiment, inside: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exp.preview(members(exp, 9, cpus=3), verbosity_level="developer")
+    shown = capsys.readouterr().out
+    assert "e_0: turn 1, nid001: 3 cores" in shown
+    assert "e_8: turn 2, nid001: 3 cores" in shown
+    assert exp.statuses() == {}
+
+
 def test_what_is_larger_than_the_allocation_is_refused_and_the_others_run(
     exp: Experiment, inside: str
 ) -> None:

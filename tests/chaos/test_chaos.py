@@ -201,6 +201,7 @@ def _fits_nothing(status: Status, stopped: bool) -> tuple[bool, str]:
     # It has written nothing: it was never started, or ended before it could.
     if status.state is State.FAILED and status.returncode is None:
         return status.cause is Cause.START_FAILURE, "that says not why"
+    stopped = stopped or status.reason == "its driver ended before it was started"
     fine = status.state is State.LOST or (status.state is State.CANCELLED and stopped)
     return fine, "it never began"
 

@@ -130,7 +130,8 @@ def test_death_by_a_signal_that_shells_are_silent_about_is_a_code_with_a_doubt(
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "busybox"])
-@pytest.mark.parametrize("code", [*range(129, 163), 192, 200, 255])
+# Without the signals 32 and 33, which belong to the C library and are ignored below GNU make.
+@pytest.mark.parametrize("code", [*range(129, 160), 162, 192, 200, 255])
 def test_a_code_that_looks_like_a_signal_is_a_code_where_the_shell_tells(
     tmp_path: Path, shell: str, code: int
 ) -> None:

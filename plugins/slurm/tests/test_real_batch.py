@@ -97,8 +97,15 @@ def wait_for(bench: Bench, job: JobId, state: State, reason: str = "") -> Status
 
 def begin_again(cluster: Cluster, bench: Bench, job: JobId) -> None:
     """Slurm lets requeued jobs wait for two minutes, to be sure that the first one is gone."""
-    wait_for(bench, job, State.QUEUED)
-    cluster.run("scontrol", "update", f"JobId={number(job)}", "StartTime=now")
+
+    def requeued() -> bool:
+        found = bench.launcher.status([job])[job]
+        return isinstance(found, Status) and (found.state is State.QUEUED or found.is_terminal)
+
+    bench.wait_until(requeued, "requeued, or begun again and ended before anybody looked")
+    # Refused if it has begun again meanwhile.
+    hurry = f"scontrol update JobId={number(job)} StartTime=now || true"
+    cluster.run("sh", "-c", hurry)
 
 
 def wait_for_file(bench: Bench, path: Path) -> None:

@@ -95,14 +95,17 @@ def wait_for(bench: Bench, job: JobId, state: State, reason: str = "") -> Status
     return answer(bench, job)
 
 
-def begin_again(cluster: Cluster, bench: Bench, job: JobId) -> None:
-    """Slurm lets requeued jobs wait for two minutes, to be sure that the first one is gone."""
+def begin_again(cluster: Cluster, bench: Bench, job: JobId, step: Step) -> None:
+    """Slurm lets requeued jobs wait for two minutes, to be sure that the first one is gone: what is
+    left of it would be killed by the number of the job, and the second one with it.
+    """
 
     def requeued() -> bool:
         found = bench.launcher.status([job])[job]
         return isinstance(found, Status) and (found.state is State.QUEUED or found.is_terminal)
 
     bench.wait_until(requeued, "requeued, or begun again and ended before anybody looked")
+    bench.wait_until_gone(step)
     # Refused if it has begun again meanwhile.
     hurry = f"scontrol update JobId={number(job)} StartTime=now || true"
     cluster.run("sh", "-c", hurry)
@@ -164,7 +167,7 @@ def test_a_lost_node_is_told_and_another_incarnation_is_waited_for(
         assert (status.state, status.cause) == (State.FAILED, Cause.NODE_FAILURE)
     finally:
         either.ctl("node-up", "nid004")
-    begin_again(either, bench, two)
+    begin_again(either, bench, two, again)
     (status,) = bench.ends([two])
     assert (status.state, status.returncode) == (State.FAILED, 3)
 
@@ -243,7 +246,7 @@ def test_preempted_jobs_have_failed_or_begin_again(either: Cluster, bench: Bench
     (status,) = bench.ends([one])
     assert (status.state, status.cause) == (State.FAILED, Cause.PREEMPTED)
     wait_for_file(bench, taker.cwd / "up")
-    begin_again(either, bench, two)
+    begin_again(either, bench, two, again)
     bench.release(taker)
     (status, _) = bench.ends([two, taken])
     assert (status.state, status.returncode) == (State.FAILED, 3)

@@ -29,7 +29,13 @@ from smartcore_slurm.scheduler import SlurmScheduler, array_limit
 
 LIMIT = timedelta(seconds=30)
 # By incarnation: what is left behind tells how often the program was begun.
-TWICE = "if [ -e again ]; then exit 3; fi; touch again up; exec sleep 1000"
+TWICE = """
+if [ -e again ]; then exit 3; fi
+exec 9>>alive
+flock 9
+touch again up
+exec sleep 1000
+"""
 # What a program does when it is told to end.
 KIND, DEAF = "lambda *_: os._exit(0)", "signal.SIG_IGN"
 

@@ -37,7 +37,7 @@ def results() -> Iterator[Result]:
             )
         yield from step_latency()
     ours, floor = interleaved(partial(array, 1000), partial(bare_array, 1000), 3)
-    yield Result("array of 1000", ours, floor, 1.25, "sbatch --wait --array")
+    yield Result("array of 1000", ours, floor, 1.25, "sbatch --array, until squeue is empty")
     yield commands_for_an_array()
     yield batch_latency()
 

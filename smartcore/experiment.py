@@ -332,7 +332,7 @@ class Experiment:
                     f"{run.name!r} is {state}, and generate would change its files; stop it first"
                 )
         self._session.refuse_earlier(entities)
-        self._session.warm_up()
+        self._session.warm_up(entities)
         generate(
             Path(self.exp_path),
             entities,

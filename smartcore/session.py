@@ -146,8 +146,10 @@ class Session:
         place = Place(self.path, runtime_directory(self.config))
         return batch_service(place, configured(self.config.number))(scheduler)
 
-    def warm_up(self) -> None:
-        """Make the engine ready, so that a start need not."""
+    def warm_up(self, entities: Sequence[Startable]) -> None:
+        """Make ready what a start of these will need, so that it need not wait."""
+        if databases_of(entities):
+            from smartcore.database import start_database  # noqa: F401 -- takes a while
         self.engine.start()
         if self._processes is not None:
             self._processes.warm_up()

@@ -400,7 +400,7 @@ class Experiment:
         An entity that has ended is run again, with the next run id. Ctrl-C while blocked stops what
         this call launched and raises; a second one kills what has not ended by then. A handler of
         your own for SIGINT is called, and the start goes on if that does not raise. Python hears of
-        signals in the main thread: a start that blocks in another one is stopped from there.
+        signals in the main thread: what a start in another one launched is stopped when that ends.
 
         :param block: return when the models given here have ended
         :param summary: log what is going to be launched

@@ -111,6 +111,7 @@ class Session:
         self._listeners = Listeners()
         self._ending: Sequence[Run] = ()
         self._noted: set[str] = set()
+        self._awaited: list[Sequence[Run]] = []
         # What journals of earlier drivers say; None until somebody has looked.
         self._story: Story | None = None
         self._earlier: dict[str, list[Run]] = {}
@@ -220,7 +221,8 @@ class Session:
                 self._start_models(models, started, policy)
                 runs = [self.runs[model.name] for model in given]
                 if block:
-                    self._show(runs, display)
+                    with self._awaiting(runs if kill_on_interrupt else ()):
+                        self._show(runs, display)
             except BaseException as error:
                 # Ctrl-C, or a database that failed: what this call launched goes with it.
                 if kill_on_interrupt or isinstance(error, Exception):
@@ -322,6 +324,20 @@ class Session:
                 log.warning("stopping %d; Ctrl-C kills what does not end", len(active))
                 self.engine.stop(active)
         self._forget_ended_databases()
+
+    @contextmanager
+    def _awaiting(self, runs: Sequence[Run]) -> Iterator[None]:
+        self._awaited.append(runs)
+        try:
+            yield
+        finally:
+            self._awaited.remove(runs)
+
+    def give_up(self) -> None:
+        """End what a start still waits for: its driver ends, because of a Ctrl-C that only another
+        thread could hear.
+        """
+        self.abandon([run for runs in self._awaited for run in runs])
 
     def interrupts(self, *, stops: bool = True) -> Interrupts:
         """What Ctrl-C does while a call of the user blocks; see :class:`Interrupts`."""

@@ -120,6 +120,27 @@ def test_ctrl_c_at_the_end_of_a_with_block_does_not_leave_it_half_way(
     assert proc.start_time(pid) is None
 
 
+def test_ctrl_c_ends_a_driver_whose_start_blocks_in_a_thread(tmp_path: Path, drive: Drives) -> None:
+    text = """
+    import threading
+    from smartcore import Experiment
+    exp = Experiment("exp", launcher="local")
+    earlier = exp.create_model("earlier", exp.create_run_settings("sleep", "1000"))
+    exp.start(earlier, block=False)
+    model = exp.create_model("m", exp.create_run_settings("sh", ["-c", "{ready}; sleep 1000"]))
+    thread = threading.Thread(target=exp.start, args=(model,), daemon=True)
+    thread.start()
+    thread.join()
+    """
+    process = drive(text.format(ready=READY))
+    pid = wait_for(tmp_path / "exp" / "m" / "pid")
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=60)
+    assert "stopping 1" in shown
+    assert "these go on: earlier" in shown
+    assert proc.start_time(pid) is None
+
+
 # -- handlers -----------------------------------------------------------------------------------
 
 

@@ -24,6 +24,9 @@ class Driven(Protocol):
     name: str
     path: Path
 
+    def give_up(self) -> None:
+        """End what a blocking call still waits for."""
+
     def hear_out(self) -> None:
         """Return when users' functions were called for all ends so far."""
 
@@ -44,6 +47,7 @@ def warn_at_exit(driven: Driven) -> None:
 
 def _farewell() -> None:
     for driven in list(_DRIVEN):
+        driven.give_up()
         driven.hear_out()
         going = [run for run in driven.active() if run.job is not None]
         if going:

@@ -169,8 +169,8 @@ class FollowingCases(SchedulerCases):
         step = bench.waiting("print('late'); sys.exit(3)")
         fake.set(accounting="off")
         fake.script({"on": "job", "do": "vanish", "seconds": 0.1})
+        # On a busy host it is gone before anybody has seen it run.
         (job,) = bench.start_up(step)
-        wait_for_state(bench, job, State.RUNNING)
         before = fake.calls.get("query", 0)
 
         def asked_again() -> bool:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,8 @@ from smartcore_local.launcher import FEWEST, LocalLauncher, detect, usable_cores
 
 class Recorder:
     """Stands where the core's process service would: notes what it is asked."""
+
+    grace = timedelta(seconds=5)
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +21,8 @@ from smartcore.error import (
     ConfigError,
     DatabaseError,
     DatabaseIdConflictError,
-    EntityExistsError,
     InputError,
     LauncherError,
-    PathNotFoundError,
     SmartcoreError,
     StepFailedError,
 )
@@ -33,11 +30,12 @@ from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
 from smartcore.launch.check import Startable, databases_of, models_of
 from smartcore.launch.consequences import attempt_after, concerned_by
+from smartcore.launch.earlier import Earlier
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
 from smartcore.launch.finding import find_unheard, inquire
 from smartcore.launch.interrupts import Interrupts
-from smartcore.launch.journal import Journal, read, read_stopped
+from smartcore.launch.journal import Journal, read_stopped
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
@@ -112,10 +110,7 @@ class Session:
         self._ending: Sequence[Run] = ()
         self._noted: set[str] = set()
         self._awaited: list[Sequence[Run]] = []
-        # What journals of earlier drivers say; None until somebody has looked.
-        self._story: Story | None = None
-        self._earlier: dict[str, list[Run]] = {}
-        self._adopted = False
+        self._earlier = Earlier(path)
 
     @property
     def engine(self) -> Engine:
@@ -163,7 +158,7 @@ class Session:
         """
         if self._journal is None:
             self._journal = Journal(self.path)
-            self._journal.opened(self.name, self.launcher, adopts=self._adopted)
+            self._journal.opened(self.name, self.launcher, adopts=self._earlier.adopted)
             index.note(self.config, self.path, self.name)
         return self._journal
 
@@ -189,7 +184,7 @@ class Session:
         self._recall(name for entity in entities for name in names_of(entity))
         if skip_completed:
             entities = self._outstanding(entities)
-        self._refuse_what_goes_on(entities)
+        self._earlier.refuse(name for entity in entities for name in names_of(entity))
         check.before_start(
             entities,
             runs=self.runs,
@@ -240,21 +235,14 @@ class Session:
         :raises InputError: one of them lives
         :raises LauncherError: it cannot be found out
         """
-        if self._adopted:
-            return  # all of it is followed
-        if self._story is None:
-            self._story = _story_of(self.path)
-            self._earlier = _by_name(self._story.runs)
-        if not self._story.runs:
+        if self._earlier.adopted or not self._earlier.story.runs:
             return
         book = self.journal  # a living driver of them is told of first
-        runs = [run for name in names for run in self._earlier.get(name, ()) if run.active]
-        # Another object of this process may be driving, too: it tells what becomes of its own.
-        runs = [run for run in runs if run.step.tag not in self._story.driven]
-        unheard = [run for run in runs if run.job is None]
+        runs = self._earlier.unsettled(names)
         if not runs:
             return
-        self._inquire(runs, self._story)
+        unheard = [run for run in runs if run.job is None]
+        self._inquire(runs, self._earlier.story)
         book.started(unheard)
         for run in runs:
             if not run.active:
@@ -280,20 +268,9 @@ class Session:
 
         :raises EntityExistsError: naming them, and the next step
         """
-        self._recall(name for entity in entities for name in names_of(entity))
-        self._refuse_what_goes_on(entities)
-
-    def _refuse_what_goes_on(self, entities: Sequence[Startable]) -> None:
-        if self._adopted:
-            return
         names = [name for entity in entities for name in names_of(entity)]
-        going = [name for name in names if any(run.active for run in self._earlier.get(name, ()))]
-        if going:
-            raise EntityExistsError(
-                f"{some([repr(name) for name in going])}: started by an earlier driver and still"
-                " running; take it up with Experiment.attach(path), or end it:"
-                f" smartcore stop {shlex.quote(str(self.path))}"
-            )
+        self._recall(names)
+        self._earlier.refuse(names)
 
     def _outstanding(self, entities: Sequence[Startable]) -> list[Startable]:
         def fine(name: str) -> bool:
@@ -301,7 +278,7 @@ class Session:
             return run is not None and (run.active or run.status.state is State.COMPLETED)
 
         for model in models_of(entities):
-            earlier = self._earlier.get(model.name, ())
+            earlier = self._earlier.of(model.name)
             if model.name not in self.runs and earlier:
                 newest = earlier[-1]
                 if newest.status.state is State.COMPLETED:
@@ -406,7 +383,7 @@ class Session:
             self.engine.cancel(concerned, started=stops)
 
     def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
-        known = [*self._earlier.get(step.name, ())]
+        known = [*self._earlier.of(step.name)]
         if step.name in self.runs:
             known.append(self.runs[step.name])
         return Run(step, kind, 1 + max((run.run_id for run in known), default=-1), limited)
@@ -581,7 +558,7 @@ class Session:
     def _going(self, name: str) -> list[Run]:
         # Earlier versions let several runs of one name live at the same time.
         newest = self.runs[name]
-        older = self._earlier.get(name, ()) if self._adopted else ()
+        older = self._earlier.of(name) if self._earlier.adopted else ()
         return [*(run for run in older if run.active and run is not newest), newest]
 
     def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
@@ -676,8 +653,7 @@ class Session:
 
         What runs is followed; what ended unseen is lost, unless a record tells how it ended.
         """
-        self._adopted, self._story = True, story
-        self._earlier = _by_name(story.runs)
+        self._earlier.adopt(story)
         self.history = list(story.runs)
         self.runs = {run.name: run for run in story.runs}
         open_runs = self.active()
@@ -829,20 +805,6 @@ def names_of(entity: Startable) -> list[str]:
     if isinstance(entity, Orchestrator):
         return check.shard_names(entity)
     return [model.name for model in models_of([entity])]
-
-
-def _story_of(path: Path) -> Story:
-    try:
-        return read(path)
-    except PathNotFoundError:
-        return Story()
-
-
-def _by_name(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        found.setdefault(run.name, []).append(run)
-    return found
 
 
 def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:

@@ -360,8 +360,8 @@ class Experiment:
         from smartcore.preview import PlannedPreview, preview_of, render, write
 
         entities = self._session.entities(args)
-        running = list(self._session.databases.values())
-        steps = self._session.planned_steps(entities)
+        running = list(self._session.databases)
+        steps = self._session.steps.planned(entities)
         preview = preview_of(
             self.name,
             self.exp_path,

@@ -5,30 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.config import Config, runtime_directory
-from smartcore.database import (
-    Orchestrator,
-    client_environment,
-)
+from smartcore.database import Orchestrator
+from smartcore.databases import SHARD, Databases
 from smartcore.entity import Model
 from smartcore.error import (
     ConfigError,
-    DatabaseError,
-    DatabaseIdConflictError,
     InputError,
     LauncherError,
-    SmartcoreError,
     StepFailedError,
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
-from smartcore.launch.check import Startable, databases_of, models_of
+from smartcore.launch.check import Startable, databases_of, models_of, names_of
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.earlier import Earlier
 from smartcore.launch.engine import Engine
@@ -52,26 +45,20 @@ from smartcore.spec import (
     JobId,
     Launcher,
     LauncherContext,
-    Placement,
-    Places,
-    ShardAddress,
     State,
     Status,
     Step,
 )
+from smartcore.steps import Steps
 from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
-    from smartcore.database.nodes import Ground
-    from smartcore.entity import ColocationSettings
-    from smartcore.launch.colocation import Beside
     from smartcore.progress import Counts, Progress
 
 log = get_logger(__name__)
 
 MODEL = "Model"
-SHARD = "DBNode"
 
 
 class Session:
@@ -98,11 +85,12 @@ class Session:
         self.telemetry = TelemetryWriter(path)
         self.runs: dict[str, Run] = {}
         self.history: list[Run] = []
-        self.databases: dict[str, Orchestrator] = {}
         self._max_running = max_running or config.integer("max_running") or None
-        self._builder = StepBuilder(registry)
-        # Where colocated databases listen, by model; that of a queued one is not bound yet.
-        self._colocated: dict[str, ShardAddress] = {}
+        builder = StepBuilder(registry)
+        self.databases = Databases(path, registry, config, builder, self)
+        self.steps = Steps(
+            path, registry, config, builder, self.databases, lambda: self.engine.launcher
+        )
         self._engine: Engine | None = None
         self._journal: Journal | None = None
         self._processes: KeeperProcesses | None = None
@@ -180,7 +168,7 @@ class Session:
         :param policy: what a failure leads to
         """
         given, started = models_of(entities), entities
-        self._forget_ended_databases()
+        self.databases.forget_ended(self.runs)
         self._recall(name for entity in entities for name in names_of(entity))
         if skip_completed:
             entities = self._outstanding(entities)
@@ -188,19 +176,15 @@ class Session:
         check.before_start(
             entities,
             runs=self.runs,
-            live=self.databases,
+            live=self.databases.identifiers,
             registry=self.registry,
             launcher=self.launcher,
-            on_nodes=self._on_nodes,
+            on_nodes=self.databases.on_nodes,
         )
         for database in databases_of(entities):
-            if self._on_nodes(database):
-                self._ground(database)  # hosts that cannot be had are refused
-        for model in models_of(entities):
-            if model.colocation is not None and self._places(model):
-                from smartcore.launch.colocation import nodes_of
-
-                nodes_of(model, self.registry)
+            if self.databases.on_nodes(database):
+                self.databases.ground(database)  # hosts that cannot be had are refused
+        self.steps.check(models_of(entities))
         _ = self.journal  # a second driver is refused before anything is launched
         models = models_of(entities)
         names = [entity.name for entity in entities]
@@ -212,7 +196,8 @@ class Session:
         with self.interrupts(stops=kill_on_interrupt) as interrupts:
             try:
                 for database in databases_of(entities):
-                    self._start_database(database)
+                    self.databases.start(database)
+                    self.journal.database(database.db_identifier, database.checkpoint_file)
                 self._start_models(models, started, policy)
                 runs = [self.runs[model.name] for model in given]
                 if block:
@@ -300,7 +285,7 @@ class Session:
             with self._ends(active):
                 log.warning("stopping %d; Ctrl-C kills what does not end", len(active))
                 self.engine.stop(active)
-        self._forget_ended_databases()
+        self.databases.forget_ended(self.runs)
 
     @contextmanager
     def _awaiting(self, runs: Sequence[Run]) -> Iterator[None]:
@@ -338,21 +323,16 @@ class Session:
     def _start_models(
         self, models: Sequence[Model], entities: Sequence[Startable], policy: Policy
     ) -> None:
-        runs = []
-        active = {run.name for run in self.active()}
-        self._colocated = {name: at for name, at in self._colocated.items() if name in active}
         for model in models:
             ensure_directory(Path(model.path))
-            taken = list(self._colocated.values())
-            step, place = self._built(model, taken)
-            runs.append(self._run(step, MODEL))
+        runs = []
+        for step, place in self.steps.build(models, {run.name for run in self.active()}):
+            runs.append(self.new_run(step, MODEL))
             runs[-1].place = place
-            if model.colocation is not None:
-                self._colocated[model.name] = taken[-1]
         jobs = bundles(entities, {run.name: run.step for run in runs})
         for run in runs:
             run.policy, run.group, run.bundle = policy, runs, jobs.get(run.name)
-        self._launch(runs)
+        self.launch(runs)
 
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
@@ -382,13 +362,15 @@ class Session:
                 other.why = f"{run.name} failed, and on_failure is {on_failure.value}"
             self.engine.cancel(concerned, started=stops)
 
-    def _run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
+    def new_run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
+        """The next run of a step; it is not launched yet."""
         known = [*self._earlier.of(step.name)]
         if step.name in self.runs:
             known.append(self.runs[step.name])
         return Run(step, kind, 1 + max((run.run_id for run in known), default=-1), limited)
 
-    def _launch(self, runs: Sequence[Run]) -> None:
+    def launch(self, runs: Sequence[Run]) -> None:
+        """Write these down, then hand them to the engine."""
         self.journal.launch(runs)  # first: what cannot be written down is not launched
         for run in runs:
             self.runs[run.name] = run
@@ -396,35 +378,6 @@ class Session:
         warn_at_exit(self)
         self._note_nodes(runs)
         self.engine.submit(runs)
-
-    def _on_nodes(self, database: Orchestrator) -> bool:
-        placed = bool(database.run_command) and isinstance(self.engine.launcher, Places)
-        return database.batch or placed
-
-    def _ground(self, database: Orchestrator) -> Ground:
-        from smartcore.database.ground import make_ground
-
-        free = self.engine.nodes(str(database.alloc or ""), free=True)
-        return make_ground(database, self._builder, self.path, free)
-
-    def _start_database(self, database: Orchestrator) -> None:
-        from smartcore.database import start_database
-
-        ground = self._ground(database) if self._on_nodes(database) else None
-        backend = self.registry.database(database.backend)
-        runner = _ShardRunner(self, database, ground)
-        ensure_directory(Path(database.path))
-        start_database(
-            database,
-            runner,
-            backend,
-            environment=os.environ,
-            allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
-            ground=ground,
-            timeout=timedelta(seconds=self.config.number("database.start_timeout")),
-        )
-        self.databases[database.db_identifier] = database
-        self.journal.database(database.db_identifier, database.checkpoint_file)
 
     def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
         """Where the models of ``entities`` would run in their allocations; nothing for those that
@@ -450,80 +403,6 @@ class Session:
             nodes = self.engine.nodes(allocation)
             if nodes:
                 self.journal.nodes(allocation, nodes)
-
-    # -- steps ----------------------------------------------------------------------------------
-
-    def step(
-        self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None
-    ) -> Step:
-        """The step that would run ``model`` now; nothing is written or started.
-
-        :param taken: addresses that other colocated databases have; that of this one is added
-        :param planned: variables for databases that do not run yet
-        """
-        return self._built(model, taken, planned)[0]
-
-    def _built(
-        self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None
-    ) -> tuple[Step, Callable[[Placement], Step]]:
-        # What the model finds its databases by is as it is now; only the place is not known yet.
-        live = [database.live for database in self.databases.values() if database.live is not None]
-        env = {**(planned or {}), **client_environment(live)}
-        step = self._builder.build(model, env)
-        if model.colocation is None:
-            return step, partial(self._builder.build, model, env)
-        beside = self._beside(model, model.colocation, step, taken)
-        if not self._places(model):
-            step = replace(step, command=beside.around(step.command))
-            return step, lambda placement: step
-        # The database belongs where the run command puts the program.
-        build = partial(self._builder.build, model, env, inside=beside.around)
-        return replace(build(), tag=step.tag), build
-
-    def _beside(
-        self, model: Model, settings: ColocationSettings, step: Step, taken: list[ShardAddress]
-    ) -> Beside:
-        from smartcore.launch.colocation import colocate, nodes_of
-
-        return colocate(
-            step,
-            settings,
-            self.registry,
-            self.path,
-            runtime_directory(self.config),
-            nodes=nodes_of(model, self.registry) if self._places(model) else None,
-            backend=self.config.text("database.backend"),
-            allow_unauthenticated=self.config.flag("database.allow_unauthenticated"),
-            timeout=timedelta(seconds=self.config.number("database.start_timeout")),
-            taken=taken,
-        )
-
-    def _places(self, model: Model) -> bool:
-        """True if its run command may start it on another host than that of its step."""
-        return bool(model.run_settings.run_command) and isinstance(self.engine.launcher, Places)
-
-    def planned_steps(self, entities: Sequence[Startable]) -> dict[str, Step]:
-        """The steps that a start of these would run, by name; shards without their secrets."""
-        from smartcore.database.plan import planned_environment
-
-        taken = list(self._colocated.values())
-        planned: dict[str, str] = {}
-        for database in databases_of(entities):
-            planned |= planned_environment(database, on_nodes=self._on_nodes(database))
-        steps = {model.name: self.step(model, taken, planned) for model in models_of(entities)}
-        for database in databases_of(entities):
-            steps |= {step.name: step for step in self._planned_shards(database)}
-        return steps
-
-    def _planned_shards(self, database: Orchestrator) -> list[Step]:
-        backend = self.registry.database(database.backend)
-        if self._on_nodes(database):
-            from smartcore.database.nodes import planned_on_nodes
-
-            return planned_on_nodes(database, backend, self._ground(database), os.environ)
-        from smartcore.database.plan import planned_shards
-
-        return planned_shards(database, backend)
 
     # -- afterwards -----------------------------------------------------------------------------
 
@@ -570,13 +449,7 @@ class Session:
         """End models first, then databases; what has ended already is left as it is."""
         for kind in (MODEL, SHARD):
             self.stop_runs([run for run in runs if run.kind == kind])
-        self._forget_ended_databases()
-
-    def _forget_ended_databases(self) -> None:
-        for identifier, database in list(self.databases.items()):
-            if not any(self.runs[name].active for name in names_of(database)):
-                database.unbind()
-                del self.databases[identifier]
+        self.databases.forget_ended(self.runs)
 
     def stop_runs(self, runs: Sequence[Run]) -> None:
         """End those of ``runs`` that are active."""
@@ -619,34 +492,13 @@ class Session:
             self.wait(runs, tick=lambda: progress.update(*_snapshot(runs)))
 
     def follow(self, database: Orchestrator, jobs: Mapping[str, str]) -> None:
-        """Take up a database that another process started.
+        """Take up a database that another process started; see :meth:`Databases.follow`."""
+        self.databases.follow(database, jobs, self._keep)
 
-        :param jobs: id of each shard's step, by the shard's name
-        :raises DatabaseError: one of them has ended
-        """
-        if database.db_identifier in self.databases:
-            raise DatabaseIdConflictError(
-                f"this experiment has the running database {database.db_identifier!r} already; use"
-                " it, or reconnect from an experiment of its own"
-            )
-        live = database.live
-        steps = live.steps if live is not None else ()
-        runs = [
-            Run(step, SHARD, limited=False, job=JobId(jobs[step.name]))
-            for step in steps
-            if step.name in jobs
-        ]
-        self.engine.attach(runs)
+    def _keep(self, runs: Sequence[Run]) -> None:
         for run in runs:
             self.runs[run.name] = run
         self.history += runs
-        ended = [run.name for run in runs if not run.active]
-        if ended:
-            raise DatabaseError(
-                f"the database {database.db_identifier!r} is not running any more:"
-                f" {', '.join(ended)} ended; start it anew"
-            )
-        self.databases[database.db_identifier] = database
 
     def adopt(self, story: Story) -> None:
         """Take up what earlier drivers of this experiment launched.
@@ -670,7 +522,7 @@ class Session:
         for identifier, checkpoint in story.databases.items():
             shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
             if shards:
-                self._adopt_database(identifier, checkpoint)
+                self.databases.adopt(identifier, checkpoint)
 
     def _find(self, runs: Sequence[Run], story: Story) -> None:
         # Their driver was killed while it launched them.
@@ -681,16 +533,6 @@ class Session:
             run.status = unheard(run, story.handed)
             self.journal.ended(run)
         self.journal.started(runs)
-
-    def _adopt_database(self, identifier: str, checkpoint: str) -> None:
-        from smartcore.database import reconnect
-
-        try:
-            database, _ = reconnect(checkpoint, self.registry)
-        except SmartcoreError as error:
-            log.warning("the database %r runs, but cannot be used: %s", identifier, error)
-        else:
-            self.databases[identifier] = database
 
     def on_end(self, listener: EndListener) -> None:
         """Call ``listener`` for each end from now on, from a thread of its own."""
@@ -719,7 +561,7 @@ class Session:
         self._heed(run)
         self.journal.ended(run)
         # A shard that ends before its database serves is told of by the start's own error.
-        quiet = run.kind == SHARD and run.name not in self._serving_shards()
+        quiet = run.kind == SHARD and run.name not in self.databases.shards
         if run.failed and not quiet:
             log.error("%s", report.failure(run))
         if run.successor is not None:
@@ -730,9 +572,6 @@ class Session:
         )
         self._listeners.tell(run)
         self._spread(run)
-
-    def _serving_shards(self) -> set[str]:
-        return {name for database in self.databases.values() for name in names_of(database)}
 
     def native_ids(self) -> Mapping[JobId, str]:
         """What the workload manager calls everything that was launched, at the price of few
@@ -762,49 +601,6 @@ class Session:
             self._journal.close()
             self._journal = None
         self._listeners.close()
-
-
-class _ShardRunner:
-    """Runs the shards of one database on the session's engine."""
-
-    def __init__(self, session: Session, database: Orchestrator, ground: Ground | None) -> None:
-        self._session, self._database, self._ground = session, database, ground
-        self._runs: list[Run] = []
-
-    def start(self, steps: Sequence[Step]) -> None:
-        self._runs = [self._session._run(step, SHARD, limited=False) for step in steps]
-        if self._database.batch:
-            from smartcore.database.ground import batch_job
-
-            job = batch_job(self._database, self._session._builder, steps)
-            for run in self._runs:
-                run.bundle = job
-        elif self._ground is not None:
-            for run in self._runs:
-                run.place = partial(self._ground.placed, run.step)
-        self._session._launch(self._runs)
-
-    def waits(self) -> bool:
-        return any(
-            run.active and (run.job is None or run.status.state is State.QUEUED)
-            for run in self._runs
-        )
-
-    def jobs(self) -> Mapping[str, str]:
-        return {run.name: run.job for run in self._runs if run.job is not None}
-
-    def failure(self) -> str:
-        return next((report.failure(run) for run in self._runs if not run.active), "")
-
-    def stop(self) -> None:
-        self._session.engine.stop([run for run in self._runs if run.active])
-
-
-def names_of(entity: Startable) -> list[str]:
-    """Names of the runs of an entity: its own, its members', or its shards'."""
-    if isinstance(entity, Orchestrator):
-        return check.shard_names(entity)
-    return [model.name for model in models_of([entity])]
 
 
 def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:

@@ -108,6 +108,13 @@ def shard_names(*databases: Orchestrator) -> list[str]:
     return [f"{db.name}_{index}" for db in databases for index in range(db.num_shards)]
 
 
+def names_of(entity: Startable) -> list[str]:
+    """Names of the runs of an entity: its own, its members', or its shards'."""
+    if isinstance(entity, Orchestrator):
+        return shard_names(entity)
+    return [model.name for model in models_of([entity])]
+
+
 def _unique_names(models: Sequence[Model], databases: Sequence[Orchestrator]) -> None:
     names = Counter([*(model.name for model in models), *shard_names(*databases)])
     twice = [name for name, count in names.items() if count > 1]

@@ -1,0 +1,224 @@
+"""The databases of a running experiment: started, taken up again, let go of when they end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from smartcore.config import Config
+from smartcore.database import LiveDatabase, Orchestrator
+from smartcore.error import DatabaseError, DatabaseIdConflictError, SmartcoreError
+from smartcore.launch import report
+from smartcore.launch.check import shard_names
+from smartcore.launch.engine import Engine
+from smartcore.launch.process import ensure_directory
+from smartcore.launch.run import Run
+from smartcore.launch.step import StepBuilder
+from smartcore.log import get_logger
+from smartcore.registry import Registry
+from smartcore.spec import JobId, Places, State, Step
+
+# Imported where they are used: `from smartcore import Experiment` stays quick.
+if TYPE_CHECKING:
+    from smartcore.database.nodes import Ground
+
+log = get_logger(__name__)
+
+SHARD: Final = "DBNode"
+
+
+class Book(Protocol):
+    """Where the runs of shards are kept: the session."""
+
+    @property
+    def engine(self) -> Engine:
+        """What drives them."""
+
+    def new_run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
+        """The next run of a step; it is not launched yet."""
+
+    def launch(self, runs: Sequence[Run]) -> None:
+        """Write these down, then hand them to the engine."""
+
+
+class Databases:
+    """The databases of one experiment that run, by identifier.
+
+    :param path: the experiment's directory
+    """
+
+    def __init__(
+        self, path: Path, registry: Registry, config: Config, builder: StepBuilder, book: Book
+    ) -> None:
+        self._path, self._registry, self._config = path, registry, config
+        self._builder, self._book = builder, book
+        self._running: dict[str, Orchestrator] = {}
+
+    def __iter__(self) -> Iterator[Orchestrator]:
+        return iter(self._running.values())
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._running
+
+    def __getitem__(self, identifier: str) -> Orchestrator:
+        return self._running[identifier]
+
+    @property
+    def identifiers(self) -> list[str]:
+        """What they are called."""
+        return list(self._running)
+
+    @property
+    def live(self) -> list[LiveDatabase]:
+        """What is known of each."""
+        return [database.live for database in self if database.live is not None]
+
+    @property
+    def shards(self) -> set[str]:
+        """Names of the shards of all."""
+        return set(shard_names(*self))
+
+    def forget_ended(self, runs: Mapping[str, Run]) -> None:
+        """Let go of those of which no shard runs any more.
+
+        :param runs: the newest run of each name
+        """
+        for identifier, database in list(self._running.items()):
+            if not any(runs[name].active for name in shard_names(database)):
+                database.unbind()
+                del self._running[identifier]
+
+    # -- where they run -------------------------------------------------------------------------
+
+    def on_nodes(self, database: Orchestrator) -> bool:
+        """True if its shards do not run on this host."""
+        placed = bool(database.run_command) and isinstance(self._book.engine.launcher, Places)
+        return database.batch or placed
+
+    def ground(self, database: Orchestrator) -> Ground:
+        """Where its shards would run now, if not on this host.
+
+        :raises InputError: hosts were asked for that cannot be had
+        """
+        from smartcore.database.ground import make_ground
+
+        free = self._book.engine.nodes(str(database.alloc or ""), free=True)
+        return make_ground(database, self._builder, self._path, free)
+
+    def planned_shards(self, database: Orchestrator) -> list[Step]:
+        """The steps that a start would run, without secrets."""
+        backend = self._registry.database(database.backend)
+        if self.on_nodes(database):
+            from smartcore.database.nodes import planned_on_nodes
+
+            return planned_on_nodes(database, backend, self.ground(database), os.environ)
+        from smartcore.database.plan import planned_shards
+
+        return planned_shards(database, backend)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def start(self, database: Orchestrator) -> None:
+        """Start it, and return when it serves.
+
+        :raises DatabaseError: it does not come to serve; nothing of it is left
+        """
+        from smartcore.database import start_database
+
+        ground = self.ground(database) if self.on_nodes(database) else None
+        ensure_directory(Path(database.path))
+        start_database(
+            database,
+            _ShardRunner(self._book, database, self._builder, ground),
+            self._registry.database(database.backend),
+            environment=os.environ,
+            allow_unauthenticated=self._config.flag("database.allow_unauthenticated"),
+            ground=ground,
+            timeout=timedelta(seconds=self._config.number("database.start_timeout")),
+        )
+        self._running[database.db_identifier] = database
+
+    def follow(
+        self, database: Orchestrator, jobs: Mapping[str, str], keep: Callable[[Sequence[Run]], None]
+    ) -> None:
+        """Take up a database that another process started.
+
+        :param jobs: id of each shard's step, by the shard's name
+        :param keep: told of the shards' runs
+        :raises DatabaseError: one of them has ended
+        """
+        if database.db_identifier in self:
+            raise DatabaseIdConflictError(
+                f"this experiment has the running database {database.db_identifier!r} already; use"
+                " it, or reconnect from an experiment of its own"
+            )
+        live = database.live
+        steps = live.steps if live is not None else ()
+        runs = [
+            Run(step, SHARD, limited=False, job=JobId(jobs[step.name]))
+            for step in steps
+            if step.name in jobs
+        ]
+        self._book.engine.attach(runs)
+        keep(runs)
+        ended = [run.name for run in runs if not run.active]
+        if ended:
+            raise DatabaseError(
+                f"the database {database.db_identifier!r} is not running any more:"
+                f" {', '.join(ended)} ended; start it anew"
+            )
+        self._running[database.db_identifier] = database
+
+    def adopt(self, identifier: str, checkpoint: str) -> None:
+        """Take up what an earlier driver of this experiment started; its runs are known already."""
+        from smartcore.database import reconnect
+
+        try:
+            database, _ = reconnect(checkpoint, self._registry)
+        except SmartcoreError as error:
+            log.warning("the database %r runs, but cannot be used: %s", identifier, error)
+        else:
+            self._running[identifier] = database
+
+
+class _ShardRunner:
+    """Runs the shards of one database."""
+
+    def __init__(
+        self, book: Book, database: Orchestrator, builder: StepBuilder, ground: Ground | None
+    ) -> None:
+        self._book, self._database = book, database
+        self._builder, self._ground = builder, ground
+        self._runs: list[Run] = []
+
+    def start(self, steps: Sequence[Step]) -> None:
+        self._runs = [self._book.new_run(step, SHARD, limited=False) for step in steps]
+        if self._database.batch:
+            from smartcore.database.ground import batch_job
+
+            job = batch_job(self._database, self._builder, steps)
+            for run in self._runs:
+                run.bundle = job
+        elif self._ground is not None:
+            for run in self._runs:
+                run.place = partial(self._ground.placed, run.step)
+        self._book.launch(self._runs)
+
+    def waits(self) -> bool:
+        return any(
+            run.active and (run.job is None or run.status.state is State.QUEUED)
+            for run in self._runs
+        )
+
+    def jobs(self) -> Mapping[str, str]:
+        return {run.name: run.job for run in self._runs if run.job is not None}
+
+    def failure(self) -> str:
+        return next((report.failure(run) for run in self._runs if not run.active), "")
+
+    def stop(self) -> None:
+        self._book.engine.stop([run for run in self._runs if run.active])

@@ -1,0 +1,127 @@
+"""The steps of an experiment's models: what finds their databases, and what runs next to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartcore.config import Config, runtime_directory
+from smartcore.database import client_environment
+from smartcore.databases import Databases
+from smartcore.entity import Model
+from smartcore.launch.check import Startable, databases_of, models_of
+from smartcore.launch.step import StepBuilder
+from smartcore.registry import Registry
+from smartcore.spec import Launcher, Placement, Places, ShardAddress, Step
+
+# Imported where they are used: `from smartcore import Experiment` stays quick.
+if TYPE_CHECKING:
+    from smartcore.entity import ColocationSettings
+    from smartcore.launch.colocation import Beside
+
+Build = Callable[[Placement], Step]
+"""Builds a step anew when its place is known."""
+
+
+class Steps:
+    """Builds the steps of models, with the databases that run when it is asked.
+
+    :param path: the experiment's directory
+    :param launcher: gives the launcher, made when first needed
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        registry: Registry,
+        config: Config,
+        builder: StepBuilder,
+        databases: Databases,
+        launcher: Callable[[], Launcher],
+    ) -> None:
+        self._path, self._registry, self._config = path, registry, config
+        self._builder, self._databases, self._launcher = builder, databases, launcher
+        # Where colocated databases listen, by model; that of a queued one is not bound yet.
+        self._colocated: dict[str, ShardAddress] = {}
+
+    def build(self, models: Sequence[Model], active: Collection[str]) -> list[tuple[Step, Build]]:
+        """The step of each model that is started now, and what builds it anew.
+
+        :param active: names of what runs or waits
+        """
+        self._colocated = {name: at for name, at in self._colocated.items() if name in active}
+        built = []
+        for model in models:
+            taken = list(self._colocated.values())
+            built.append(self._built(model, taken))
+            if model.colocation is not None:
+                self._colocated[model.name] = taken[-1]
+        return built
+
+    def planned(self, entities: Sequence[Startable]) -> dict[str, Step]:
+        """The steps that a start of these would run, by name; shards without their secrets.
+        Nothing is written or started.
+        """
+        from smartcore.database.plan import planned_environment
+
+        taken = list(self._colocated.values())
+        env: dict[str, str] = {}
+        for database in databases_of(entities):
+            env |= planned_environment(database, on_nodes=self._databases.on_nodes(database))
+        steps = {model.name: self._built(model, taken, env)[0] for model in models_of(entities)}
+        for database in databases_of(entities):
+            steps |= {step.name: step for step in self._databases.planned_shards(database)}
+        return steps
+
+    def check(self, models: Sequence[Model]) -> None:
+        """Refuse colocated databases that their models' run commands cannot start.
+
+        :raises UnsupportedError: naming the model
+        """
+        for model in models:
+            if model.colocation is not None and self._places(model):
+                from smartcore.launch.colocation import nodes_of
+
+                nodes_of(model, self._registry)
+
+    def _built(
+        self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None
+    ) -> tuple[Step, Build]:
+        # What the model finds its databases by is as it is now; only the place is not known yet.
+        env = {**(planned or {}), **client_environment(self._databases.live)}
+        step = self._builder.build(model, env)
+        if model.colocation is None:
+            return step, partial(self._builder.build, model, env)
+        beside = self._beside(model, model.colocation, step, taken)
+        if not self._places(model):
+            step = replace(step, command=beside.around(step.command))
+            return step, lambda placement: step
+        # The database belongs where the run command puts the program.
+        build = partial(self._builder.build, model, env, inside=beside.around)
+        return replace(build(), tag=step.tag), build
+
+    def _beside(
+        self, model: Model, settings: ColocationSettings, step: Step, taken: list[ShardAddress]
+    ) -> Beside:
+        from smartcore.launch.colocation import colocate, nodes_of
+
+        return colocate(
+            step,
+            settings,
+            self._registry,
+            self._path,
+            runtime_directory(self._config),
+            nodes=nodes_of(model, self._registry) if self._places(model) else None,
+            backend=self._config.text("database.backend"),
+            allow_unauthenticated=self._config.flag("database.allow_unauthenticated"),
+            timeout=timedelta(seconds=self._config.number("database.start_timeout")),
+            taken=taken,
+        )
+
+    def _places(self, model: Model) -> bool:
+        """True if its run command may start it on another host than that of its step."""
+        return bool(model.run_settings.run_command) and isinstance(self._launcher(), Places)

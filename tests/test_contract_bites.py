@@ -90,9 +90,18 @@ SCHEDULERS = {
     "CallsTheRequeuedFailed": "test_a_job_that_waits_to_be_begun_again_has_not_failed",
     "AsksForEachJob": "test_many_jobs_are_asked_about_in_one_query",
 }
+DATABASES = {
+    "CountsItself": "test_a_shard_tells_how_it_does",
+    "FailsForOne": "test_one_shard_that_does_not_answer_spoils_nothing_for_the_others",
+    "ShowsPasswords": "test_a_persons_client_has_its_password_in_the_environment_alone",
+}
 HEAD = """
 from datetime import timedelta
-from smartcore.testing import LauncherContract, SchedulerContract
+from smartcore.testing import DatabaseContract, LauncherContract, SchedulerContract
+"""
+DATABASE = """
+class Test{name}(DatabaseContract):
+    backend_class = "broken_databases:{name}"
 """
 LAUNCHER = """
 class Test{name}(LauncherContract):
@@ -149,6 +158,13 @@ def schedulers(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     return run(path, SCHEDULER, ["SoundScheduler"], [*sound, *SCHEDULERS.items()])
 
 
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    sound = [("SoundDatabase", test) for test in DATABASES.values()]
+    path = tmp_path_factory.mktemp("databases")
+    return run(path, DATABASE, ["SoundDatabase"], [*sound, *DATABASES.items()])
+
+
 def _outcome(case: ElementTree.Element) -> str:
     found = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
     return found[0] if found else "passed"
@@ -176,3 +192,15 @@ def test_a_broken_scheduler_is_rejected_by_the_test_meant_for_it(
 @pytest.mark.parametrize("test", sorted(set(SCHEDULERS.values())))
 def test_the_same_test_accepts_a_sound_scheduler(test: str, schedulers: Outcomes) -> None:
     assert schedulers["SoundScheduler", test] == "passed"
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_a_broken_database_is_rejected_by_the_test_meant_for_it(
+    name: str, databases: Outcomes
+) -> None:
+    assert databases[name, DATABASES[name]] == "failure"
+
+
+@pytest.mark.parametrize("test", sorted(set(DATABASES.values())))
+def test_the_same_test_accepts_a_sound_database(test: str, databases: Outcomes) -> None:
+    assert databases["SoundDatabase", test] == "passed"

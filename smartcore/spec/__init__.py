@@ -9,7 +9,15 @@ written for.
 from .batch_settings import BatchSettings
 from .colocation import Colocation, ColocationRequest, Sidecar
 from .container import Container, Singularity
-from .database import Credentials, DatabaseBackend, Ready, Server, ShardAddress, ShardPlan
+from .database import (
+    Credentials,
+    DatabaseBackend,
+    Ready,
+    Server,
+    ShardAddress,
+    ShardPlan,
+    ShardStatistics,
+)
 from .hooks import (
     LauncherRegistrar,
     RunCommandRegistrar,
@@ -113,6 +121,7 @@ __all__ = [
     "SettingsBase",
     "ShardAddress",
     "ShardPlan",
+    "ShardStatistics",
     "Sidecar",
     "Singularity",
     "Site",

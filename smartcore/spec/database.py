@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from .work import Command
@@ -118,6 +118,66 @@ class Ready:
     timeout: timedelta = timedelta(seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class ShardStatistics:
+    """What one running shard says about itself. Where it does not answer, or does not tell, there
+    are zeros.
+
+    :param name: the shard
+    :param problem: why nothing is known, empty if it answered
+    :param memory: bytes that it uses
+    :param memory_peak: the most bytes that it ever used
+    :param memory_limit: bytes that it may use, 0 for no limit
+    :param memory_host: bytes that its host has
+    :param keys: how many it holds
+    :param clients: connections, without the one that asks
+    :param commands: how many it has served since its start, those that ask included
+    :param ops_per_second: commands of the last moment, as the server itself measures them
+    :param hits: reads since its start that found their key
+    :param misses: reads since its start that did not
+    :param evicted: keys that went since its start because the memory was full
+    :param received: bytes from clients since its start
+    :param sent: bytes to clients since its start
+    :param uptime: since its start
+    :param saves: it writes its data to disk now and then, and when it ends
+    :param saved: when it last did so since its start, None if never
+    :param save_problem: why the last attempt to do so failed, empty if it did not
+    :param unsaved: changes since then
+    :param data: file that it writes its data to
+    :param role: of replicated servers: which part it has
+    :param cluster: of a clustered one: how the cluster stands in its view, e.g. ``ok``
+    """
+
+    name: str
+    problem: str = ""
+    memory: int = 0
+    memory_peak: int = 0
+    memory_limit: int = 0
+    memory_host: int = 0
+    keys: int = 0
+    clients: int = 0
+    commands: int = 0
+    ops_per_second: float = 0.0
+    hits: int = 0
+    misses: int = 0
+    evicted: int = 0
+    received: int = 0
+    sent: int = 0
+    uptime: timedelta = timedelta()
+    saves: bool = False
+    saved: datetime | None = None
+    save_problem: str = ""
+    unsaved: int = 0
+    data: Path | None = None
+    role: str = ""
+    cluster: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """True if the numbers are its own."""
+        return not self.problem
+
+
 class DatabaseBackend(ABC):
     """Finds, configures and talks to one kind of server. Processes are started by a launcher, not
     here.
@@ -161,6 +221,16 @@ class DatabaseBackend(ABC):
         """
 
     @abstractmethod
+    def statistics(
+        self, shards: Sequence[ShardPlan], timeout: timedelta, /
+    ) -> Sequence[ShardStatistics]:
+        """Ask all shards at once how they do; one answer for each, in their order.
+
+        Never raises: a shard that does not answer in time, or that is not ours, has its problem.
+        The call takes little more than ``timeout``, however many do not answer.
+        """
+
+    @abstractmethod
     def option(self, key: str, value: str, /) -> tuple[str, str]:
         """Translate one of the settings ``save``, ``maxmemory``, ``maxmemory-policy``,
         ``maxclients``, ``proto-max-bulk-len``, ``threads`` into this server's directive."""
@@ -168,3 +238,18 @@ class DatabaseBackend(ABC):
     def environment(self, shards: Sequence[ShardPlan], /) -> Mapping[str, str]:
         """Further variables for models that use this database; most have none."""
         return {}
+
+    def client(self, server: Server, shard: ShardPlan, /) -> Command | None:
+        """The server's own command-line client for one shard, or for the whole cluster, logged in
+        as the user that models use: the password in its environment, never in its arguments.
+
+        None if there is no such program.
+        """
+        return None
+
+    def recipe(self, shards: Sequence[ShardPlan], auth_file: Path, /) -> str:
+        """Lines of Python that connect as the user that models use; no secrets.
+
+        :param auth_file: the file with user and password
+        """
+        return ""

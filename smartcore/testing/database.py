@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 import pytest
 
 from smartcore.error import DatabaseError, InputError
@@ -304,6 +306,51 @@ class DatabaseContract(Contract):
         with pytest.raises(DatabaseError):
             room.backend.configure(room.plans(), *self.setting)
 
+    @case("F01", "F27")
+    def test_a_shard_tells_how_it_does(self, room: Room) -> None:
+        (plan,) = room.plans()
+        backend = room.backend
+        room.serve(plan)
+        backend.configure([plan], *backend.option("maxmemory", "100mb"))
+        (first,) = backend.statistics([plan], QUICKLY)
+        assert first.answered, first.problem
+        assert (first.name, first.memory_limit, first.keys) == (plan.name, 100 * 1024**2, 0)
+        assert 0 < first.memory <= first.memory_peak < first.memory_host
+        assert first.clients == 0
+        with connected(backend.readiness(plan)):
+            (second,) = backend.statistics([plan], QUICKLY)
+        assert second.clients == 1
+        assert second.commands > first.commands
+        assert second.received > first.received
+        assert second.sent > first.sent
+
+    @case("F01", "F36")
+    def test_one_shard_that_does_not_answer_spoils_nothing_for_the_others(self, room: Room) -> None:
+        (hung,), (gone,), (well,) = (room.plans(name=name) for name in ("hung", "gone", "well"))
+        wrong = replace(well, credentials=replace(well.credentials, admin_password="wrong"))
+        room.serve(hung)
+        room.serve(well)
+        with stopped(room, hung):
+            began = time.monotonic()
+            found = room.backend.statistics([hung, gone, wrong, well], timedelta(seconds=1))
+            assert time.monotonic() - began < PATIENCE.total_seconds() / 2
+        assert [each.name for each in found] == ["hung_0", "gone_0", "well_0", "well_0"]
+        assert [each.answered for each in found] == [False, False, False, True]
+        assert all(len(each.problem) > 5 for each in found[:3])
+        assert not any("wrong" in each.problem for each in found)
+
+    @case("F36")
+    def test_a_persons_client_has_its_password_in_the_environment_alone(self, room: Room) -> None:
+        (plan,) = room.plans()
+        command = room.backend.client(replace(room.server, cli="/usr/bin/some-client"), plan)
+        if command is not None:
+            assert "secret" not in " ".join(command.argv)
+            assert plan.credentials.password in command.env.values()
+            assert plan.credentials.admin_password not in command.env.values()
+        recipe = room.backend.recipe([plan], Path("/some/auth.json"))
+        assert "secret" not in recipe
+        assert not recipe or "/some/auth.json" in recipe
+
     @case("F39")
     def test_shards_become_one_whole_database(self, room: Room) -> None:
         if not self.clusters:
@@ -347,6 +394,40 @@ def asked(ready: Ready) -> bytes:
             while len(answer) < len(ready.expect) and (part := client.recv(4096)):
                 answer += part
     return answer
+
+
+@contextlib.contextmanager
+def connected(ready: Ready) -> Iterator[None]:
+    """A client that was let in and stays."""
+    family = socket.AF_INET if ready.port else socket.AF_UNIX
+    with socket.socket(family) as client:
+        client.settimeout(PATIENCE.total_seconds())
+        client.connect((ready.host, ready.port) if ready.port else ready.socket)
+        client.sendall(ready.send)
+        assert client.recv(1)
+        yield
+
+
+@contextlib.contextmanager
+def stopped(room: Room, plan: ShardPlan) -> Iterator[None]:
+    """The server listens on and does not run meanwhile."""
+    (server,) = (
+        process
+        for process in psutil.process_iter()
+        if _works_in(process, plan.directory) and process.pid != os.getpid()
+    )
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+def _works_in(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return Path(process.cwd()) == directory
+    except (psutil.Error, OSError):
+        return False
 
 
 def _ended(answer: object) -> bool:

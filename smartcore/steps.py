@@ -68,7 +68,8 @@ class Steps:
         """
         from smartcore.database.plan import planned_environment
 
-        taken = list(self._colocated.values())
+        given = {model.name for model in models_of(entities)}
+        taken = [at for name, at in self._colocated.items() if name not in given]
         env: dict[str, str] = {}
         for database in databases_of(entities):
             env |= planned_environment(database, on_nodes=self._databases.on_nodes(database))

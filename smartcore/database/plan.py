@@ -76,6 +76,7 @@ def shard_steps(
             stdout=shard.directory / f"{shard.name}.out",
             stderr=shard.directory / f"{shard.name}.err",
             resources=resources or Resources(),
+            private=True,
         )
         for shard in shards
     )

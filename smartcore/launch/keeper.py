@@ -359,6 +359,7 @@ class Keeper:
                 step["cwd"],
                 (step["stdin"], step["stdout"], step["stderr"]),
                 self._null,
+                umask=0o077 if step["private"] else -1,
             )
         except (OSError, ValueError) as error:
             return {"error": spawn.explain(program, error)}

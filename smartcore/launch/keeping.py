@@ -451,6 +451,7 @@ def _message(step: Step) -> Message:
         "stdin": None if command.stdin is None else str(command.stdin),
         "stdout": str(step.stdout),
         "stderr": str(step.stderr),
+        "private": step.private,
     }
 
 

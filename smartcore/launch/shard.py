@@ -308,6 +308,7 @@ class Shard:
             raise Failure(f"{self.name}: {error.filename}: {error.strerror}") from None
 
     def _prepare(self) -> None:
+        os.umask(0o077)  # its data are for their owner only
         os.chdir(self.spec["cwd"])
         null = os.open(os.devnull, os.O_RDONLY)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

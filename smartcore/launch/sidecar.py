@@ -220,8 +220,9 @@ def _default_signals() -> None:
 
 
 def detach(cwd: str, log: str, cpus: set[int]) -> None:
-    """In a child: a session, files and cores of its own."""
+    """In a child: a session, files and cores of its own; what it writes is for its owner only."""
     os.setsid()
+    os.umask(0o077)
     os.chdir(cwd)
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

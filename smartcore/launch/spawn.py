@@ -93,11 +93,13 @@ def spawn(
     cwd: Name,
     files: tuple[Name | None, Name, Name],
     null: int,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a program with its own output files and nothing else of ours.
 
     :param files: standard input (None is ``null``), output and errors; the latter two are truncated
     :param null: descriptor of ``/dev/null``
+    :param umask: of the program, and for its output files; -1 is ours
     :raises OSError: it cannot be started, or a file cannot be opened
     """
     import subprocess
@@ -106,7 +108,7 @@ def spawn(
     opened: list[int] = []
     try:
         for path in files[1:]:
-            opened.append(os.open(path, flags, 0o666))
+            opened.append(os.open(path, flags, 0o666 if umask < 0 else 0o666 & ~umask))
         if files[0] is not None:
             opened.append(os.open(files[0], os.O_RDONLY | os.O_CLOEXEC))
         return subprocess.Popen(
@@ -117,6 +119,7 @@ def spawn(
             cwd=cwd,
             env=env,
             start_new_session=True,
+            umask=umask,
         )
     finally:
         close(opened)

@@ -79,6 +79,8 @@ class Step:
     :param stdout: absolute path of the file for standard output; truncated
     :param stderr: absolute path of the file for standard error; truncated
     :param resources: what it needs
+    :param private: the files that it makes, its output among them, are for their owner only (umask
+        077); who runs processes of this host sees to that
     """
 
     name: str
@@ -88,6 +90,7 @@ class Step:
     stdout: Path
     stderr: Path
     resources: Resources = field(default_factory=Resources)
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,6 +73,22 @@ def test_a_child_has_its_own_session_directory_and_no_input_or_descriptors(
     finally:
         os.close(handle)
     assert (tmp_path / "m.out").read_text().split() == ["True", str(tmp_path), "''", "0"]
+
+
+def test_what_a_private_step_writes_is_for_its_owner_only(
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, tmp_path: Path
+) -> None:
+    mask = os.umask(0)
+    try:
+        assert run(processes, step("touch", "public")).state is State.COMPLETED
+        (tmp_path / "m.out").unlink()
+        private = replace(step("touch", "private"), private=True)
+        assert run(processes, private).state is State.COMPLETED
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "public").stat().st_mode & 0o077
+    for name in ("private", "m.out"):
+        assert not (tmp_path / name).stat().st_mode & 0o077
 
 
 def test_an_unknown_id_is_absent_and_not_done(processes: tuple[KeeperProcesses, Events]) -> None:

@@ -95,7 +95,7 @@ def test_a_request_that_a_killed_driver_left_unread_is_not_obeyed(
         "do": "start",
         "key": "k",
         "env": {},
-        "steps": [{**step, **files, "env": {}}],
+        "steps": [{**step, **files, "env": {}, "private": False}],
     }
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(facts.socket)

@@ -123,6 +123,9 @@ def test_a_shard_tells_where_it_serves_and_ends_when_it_is_told_to(
     with client(found) as connected:
         assert connected.ping()
         assert connected.set("key", "value")
+        assert connected.save()
+    # Data are for their owner only, whatever the umask.
+    assert stat.S_IMODE((tmp_path / "db/orchestrator_0.rdb").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "db/orchestrator_0.conf").stat().st_mode) == 0o600
     assert stat.S_IMODE(shards.meeting.stat().st_mode) == 0o700
     child.terminate()

@@ -132,6 +132,9 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
         yield "cluster-enabled yes"
         yield f"cluster-config-file {quoted(nodes_name(shard))}"
         yield f"cluster-announce-ip {address.host}"
+    # What the user's own file may say here has no effect, but models could read it.
+    yield 'requirepass ""'
+    yield 'masterauth ""'
     yield from users(shard.credentials)
 
 

@@ -1,4 +1,4 @@
-"""Starting databases."""
+"""Starting and stopping databases."""
 
 from __future__ import annotations
 
@@ -6,51 +6,106 @@ import os
 import random
 import shutil
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Result, experiment, interleaved, seconds
+from benchmarks.measure import Result, experiment, seconds
 from smartcore.registry import default_registry
+
+ROUNDS = 9
+# A cluster takes two seconds, whoever starts it.
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Life:
+    """Seconds that a database took to start and to stop."""
+
+    start: float
+    stop: float
 
 
 def results() -> Iterator[Result]:
-    """One shard, and three."""
-    ours, floor = interleaved(lambda: start(1), bare, 9)
-    yield Result("database, 1 shard", ours, floor, 3.0, "spawn of the bare server to PONG")
+    """One shard, three, and sixteen."""
+    yield from single()
     client = shutil.which("redis-cli")
     if client is None:
-        print("no redis-cli on PATH: the floor for three shards cannot be measured")
+        print("no redis-cli on PATH: the floor for clusters cannot be measured")
         return
-    ours, floor = interleaved(lambda: start(3), partial(create, client), 3)
+    yield from clusters(client)
+
+
+def single() -> Iterator[Result]:
+    """One shard, with the keeper up and at once after ``generate``."""
+    runs = [(ours(1), ours(1, warm=False), bare()) for _ in range(ROUNDS)]
+    warm, cold, floor = ([run[index] for run in runs] for index in range(3))
+    note = "spawn of the bare server to PONG"
+    floor_start = middle([life.start for life in floor])
+    yield Result("database, 1 shard", middle([life.start for life in warm]), floor_start, 3.0, note)
+    yield Result(
+        "same, at once after generate",
+        middle([life.start for life in cold]),
+        floor_start,
+        None,
+        note + "; the keeper starts meanwhile",
+    )
+    floor_stop = middle([life.stop for life in floor])
+    yield Result(
+        "stop of 1 shard", middle([life.stop for life in warm]), floor_stop, 3.0, "SHUTDOWN + wait"
+    )
+
+
+def clusters(client: str) -> Iterator[Result]:
+    """Three shards against redis-cli, and sixteen against three."""
+    runs = [(ours(3), create(client), ours(16)) for _ in range(FEW)]
+    three, floor, sixteen = ([run[index] for run in runs] for index in range(3))
+    start = middle([life.start for life in three])
     note = "redis-cli --cluster create to cluster_state:ok"
-    yield Result("database, 3 shards", ours, floor, 1.1, note)
+    yield Result("database, 3 shards", start, middle([life.start for life in floor]), 1.1, note)
+    many = middle([life.start for life in sixteen])
+    yield Result("database, 16 shards", many, start, 1.5, "3 shards of ours")
+    stop, floor_stop = middle([life.stop for life in three]), middle([life.stop for life in floor])
+    yield Result("stop of 3 shards", stop, floor_stop, 3.0, "SHUTDOWN of each + wait")
 
 
-def start(shards: int) -> float:
+def middle(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def ours(shards: int, *, warm: bool = True) -> Life:
     with experiment() as exp:
         database = exp.create_database(db_nodes=shards)
         exp.generate(database)
-        taken = seconds(lambda: exp.start(database))
-        exp.stop(database)
-        return taken
+        if warm:
+            await_keeper(Path(exp.exp_path))
+        start = seconds(lambda: exp.start(database))
+        return Life(start, seconds(lambda: exp.stop(database)))
 
 
-def bare() -> float:
+def await_keeper(path: Path) -> None:
+    """Return when the process that ``generate`` starts in the background has started."""
+    while not any(path.glob(".smartcore/keeper/*.json")):
+        time.sleep(0.001)
+    time.sleep(0.02)
+
+
+def bare() -> Life:
     with tempfile.TemporaryDirectory() as root:
         begun = time.perf_counter()
         port, process = serve(Path(root))
         while not answer(port, "PING").startswith(b"+PONG"):
             pass
         taken = time.perf_counter() - begun
-        end([process])
-    return taken
+        return Life(taken, seconds(partial(end, [(port, process)])))
 
 
-def create(client: str) -> float:
+def create(client: str) -> Life:
     """Three bare servers, joined by redis-cli, until each says that the cluster is whole."""
     with tempfile.TemporaryDirectory() as root:
         begun = time.perf_counter()
@@ -68,8 +123,7 @@ def create(client: str) -> float:
         while not all(b"cluster_state:ok" in answer(port, "CLUSTER INFO") for port in ports):
             time.sleep(0.001)
         taken = time.perf_counter() - begun
-        end([process for _, process in servers])
-    return taken
+        return Life(taken, seconds(partial(end, servers)))
 
 
 def serve(root: Path, *options: str) -> tuple[int, subprocess.Popen[bytes]]:
@@ -94,17 +148,23 @@ def free_port() -> int:
         return port
 
 
-def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
+def end(servers: Sequence[tuple[int, subprocess.Popen[bytes]]]) -> None:
+    # All are asked first: what they do at their end, they do at the same time.
+    asked = [ask(port, "SHUTDOWN NOSAVE") for port, _ in servers]
+    for connection, (_, process) in zip(asked, servers, strict=True):
         process.wait()
+        connection.close()
+
+
+def ask(port: int, command: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(f"{command}\r\n".encode())
+    return connection
 
 
 def answer(port: int, command: str) -> bytes:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(f"{command}\r\n".encode())
+        with ask(port, command) as connection:
             return connection.recv(4096)
     except ConnectionError:
         return b""

@@ -132,11 +132,11 @@ class Session:
 
     def warm_up(self, entities: Sequence[Startable]) -> None:
         """Make ready what a start of these will need, so that it need not wait."""
-        if databases_of(entities):
-            from smartcore.database import start_database  # noqa: F401 -- takes a while
         self.engine.start()
         if self._processes is not None:
             self._processes.warm_up()
+        if databases_of(entities):
+            from smartcore.database import start_database  # noqa: F401 -- takes a while
 
     @property
     def journal(self) -> Journal:

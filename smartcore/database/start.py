@@ -37,8 +37,10 @@ log = get_logger(__name__)
 
 TIMEOUT = timedelta(seconds=60)
 _ATTEMPTS = 5
-_FIRST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.05
+# Seconds between looks at a server that starts: a share of what it has taken so far, so that it is
+# found ready at most that much too late.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02
+_SHARE = 0.1
 _ASK_TIMEOUT = timedelta(seconds=0.25)
 
 
@@ -202,11 +204,15 @@ class _Deadline:
     def __init__(self, timeout: timedelta, clock: Callable[[], float]) -> None:
         self.timeout = timeout
         self._clock = clock
-        self._end = clock() + timeout.total_seconds()
+        self._begin = clock()
+
+    @property
+    def past(self) -> float:
+        return self._clock() - self._begin
 
     @property
     def left(self) -> float:
-        return self._end - self._clock()
+        return self.timeout.total_seconds() - self.past
 
 
 def _await(
@@ -216,7 +222,6 @@ def _await(
     steps: Sequence[Step],
     deadline: _Deadline,
 ) -> None:
-    pause = _FIRST_PAUSE
     while not _answers(backend, shards):
         failure = runner.failure()
         if failure:
@@ -228,8 +233,8 @@ def _await(
             names = ", ".join(shard.name for shard in shards)
             raise DatabaseError(f"{names} did not serve within {seconds:g} s{_outputs(steps)}")
         # Nothing tells when a server begins to listen; the process's end is seen by the runner.
+        pause = min(max(_SHORTEST_PAUSE, _SHARE * deadline.past), _LONGEST_PAUSE)
         time.sleep(min(pause, max(deadline.left, 0)))
-        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _answers(backend: DatabaseBackend, shards: Sequence[ShardPlan]) -> bool:

@@ -463,6 +463,8 @@ def run(place: str, runtime: str, host: str, driver: socket.socket) -> None:
             keeper = Keeper(listening, records, begun, hello)
             signal.signal(signal.SIGTERM, lambda *_: keeper.leave())
             keeper.greet(driver)
+            import subprocess  # noqa: F401 -- while the driver gets ready to ask
+
             keeper.serve()
         finally:
             for path in (info, address, begun.path):

@@ -11,6 +11,7 @@ from .shell import Shell
 
 COMMANDS = {
     "databases": LazyCommand("smartcore.cli.databases:databases", "Show database back ends."),
+    "db": LazyCommand("smartcore.cli.db:db", "Look into databases, stop them, connect to them."),
     "doctor": LazyCommand("smartcore.cli.doctor:doctor", "Check that smartcore can work here."),
     "explain": LazyCommand("smartcore.cli.allocation:explain", "Tell all about one model."),
     "gc": LazyCommand("smartcore.cli.housekeeping:gc", "End and remove what has no owner."),

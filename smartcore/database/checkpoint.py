@@ -71,9 +71,11 @@ def write_checkpoint(live: LiveDatabase, path: Path) -> None:
         raise DatabaseFileError(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_checkpoint(path: Path) -> LiveDatabase:
+def read_checkpoint(path: Path, *, secrets: bool = True) -> LiveDatabase:
     """What the file says of a database; whether it still runs is not asked.
 
+    :param secrets: read the files with the passwords, too, which do not outlive the database for
+        ever
     :raises PathNotFoundError: there is no such file
     :raises DatabaseFileError: it is torn, of a newer version, or not of this kind; or the files
         with the passwords cannot be read
@@ -97,18 +99,18 @@ def read_checkpoint(path: Path) -> LiveDatabase:
             f" {VERSION}); upgrade smartcore to reconnect"
         )
     try:
-        return _live(content, path.parent)
+        return _live(content, path.parent, secrets=secrets)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DatabaseFileError(
             f"{path} lacks something that a checkpoint has ({error!r}); start the database anew"
         ) from None
 
 
-def _live(content: Mapping[str, object], directory: Path) -> LiveDatabase:
+def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> LiveDatabase:
     texts = {key: str(content[key]) for key in ("identifier", "backend", "auth_file", "admin_file")}
     auth, admin = directory / texts["auth_file"], directory / texts["admin_file"]
-    user, password = read_secret(auth)
-    admin_name, admin_password = read_secret(admin)
+    user, password = read_secret(auth) if secrets else ("", "")
+    admin_name, admin_password = read_secret(admin) if secrets else ("", "")
     opened = bool(content["open"])
     credentials = Credentials(admin_name, admin_password, user, password, opened)
     shards = [_mapping(item) for item in _list(content["shards"])]

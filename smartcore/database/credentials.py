@@ -53,7 +53,15 @@ def read_secret(path: str | os.PathLike[str]) -> tuple[str, str]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         username, password = found["username"], found["password"]
     except OSError as error:
-        raise DatabaseFileError(f"cannot read {path}: {error.strerror}") from error
+        whose = _whose(Path(path)) if isinstance(error, PermissionError) else ""
+        raise DatabaseFileError(f"cannot read {path}: {error.strerror}{whose}") from error
     except (ValueError, KeyError, TypeError):
         raise DatabaseFileError(f"{path} holds no username and password") from None
     return str(username), str(password)
+
+
+def _whose(path: Path) -> str:
+    try:
+        return f"; only its owner can use the database: {path.owner()}"
+    except (OSError, KeyError):  # its directory is closed, too, or its owner has no name
+        return "; only its owner can use the database"

@@ -143,7 +143,7 @@ class ShardStatistics:
     :param saved: when it last did so since its start, None if never
     :param save_problem: why the last attempt to do so failed, empty if it did not
     :param unsaved: changes since then
-    :param data: file that it writes its data to
+    :param data: file that it writes its data to; a directory if it writes each change at once
     :param role: of replicated servers: which part it has
     :param cluster: of a clustered one: how the cluster stands in its view, e.g. ``ok``
     """

@@ -56,6 +56,7 @@ def statistics(shard: ShardPlan, answers: Sequence[Reply]) -> ShardStatistics:
     number = partial(_number, info)
     configured = answers[1]
     points = configured[1] if isinstance(configured, list) and len(configured) == 2 else ""
+    appends = info.get("aof_enabled") == "1"
     last = info.get("rdb_last_bgsave_status", "ok")
     return ShardStatistics(
         shard.name,
@@ -73,11 +74,11 @@ def statistics(shard: ShardPlan, answers: Sequence[Reply]) -> ShardStatistics:
         received=number("total_net_input_bytes"),
         sent=number("total_net_output_bytes"),
         uptime=timedelta(seconds=number("uptime_in_seconds")),
-        saves=bool(points) or info.get("aof_enabled") == "1",
+        saves=bool(points) or appends,
         saved=_saved(info),
         save_problem="" if last == "ok" else f"the last background save ended with {last!r}",
         unsaved=number("rdb_changes_since_last_save"),
-        data=shard.directory / f"{shard.name}.rdb",
+        data=shard.directory if appends else shard.directory / f"{shard.name}.rdb",
         role=info.get("role", ""),
         cluster=facts(answers[2]).get("cluster_state", "") if len(answers) > 2 else "",
     )

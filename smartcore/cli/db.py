@@ -1,0 +1,255 @@
+"""``smartcore db``: the databases of experiments, from any shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from smartcore.error import SmartcoreError
+
+from .db_connect import connect
+from .db_stop import stop
+from .db_top import top
+from .db_views import DATABASE, chosen_views, without_blanks
+from .experiments import PATH, observer_of
+from .output import Json, json_option, print_facts, print_json, print_table, span
+from .shell import Shell, pass_shell
+
+if TYPE_CHECKING:
+    from smartcore.observe import Observer
+    from smartcore.spec import ShardStatistics
+    from smartcore.viewing import DatabaseView
+
+
+@click.group()
+def db() -> None:
+    """Look into databases, stop them, connect to them.
+
+    \b
+    Examples:
+      smartcore db list
+      smartcore db top ./my-experiment
+      smartcore db connect ./my-experiment
+    """
+
+
+db.add_command(connect)
+db.add_command(stop)
+db.add_command(top)
+
+
+@db.command("list")
+@click.argument(
+    "path", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Show also those that have ended.")
+@json_option
+@pass_shell
+def list_(shell: Shell, path: Path | None, everything: bool, as_json: bool) -> None:
+    """List the databases of the experiment in PATH; without it, those of all of your experiments
+    on this host that run.
+
+    Databases that run next to a model, as a part of it, are not listed.
+
+    \b
+    Examples:
+      smartcore db list
+      smartcore db list ./my-experiment --json
+    """
+    rows = list(_rows(shell, path))
+    if path is None and not everything:
+        rows = [row for row in rows if row["running"] or row["database"] is None]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(without_blanks([_line(row, path) for row in rows]))
+    elif path is not None:
+        click.echo(f"no database was started in {path}")
+    else:
+        click.echo("no database runs" + ("" if everything else "; see also: smartcore db list -a"))
+
+
+def _rows(shell: Shell, path: Path | None) -> Iterator[dict[str, Json]]:
+    for place in [path] if path is not None else _places(shell):
+        try:
+            with observer_of(shell, place) as observer:
+                yield from _databases(shell, observer)
+        except SmartcoreError as error:
+            if path is not None:
+                raise
+            # Of all experiments, one that cannot be read is only told.
+            unread: dict[str, Json] = {"experiment": None, "path": str(place), "database": None}
+            yield {**unread, "running": False, "problem": str(error)}
+
+
+def _places(shell: Shell) -> list[Path]:
+    from smartcore.config import runtime_directory
+    from smartcore.housekeeping import find_places, own_processes
+
+    places = find_places(runtime_directory(shell.config), own_processes())
+    return [place.path for place in places if place.story is not None and place.story.databases]
+
+
+def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
+    from smartcore.database.figures import between, total
+    from smartcore.viewing import view_databases
+
+    for view in view_databases(observer):
+        answers, problem = _ask(shell, view)
+        everything = total(between(answers))
+        known = view.known
+        yield {
+            "experiment": observer.story.name,
+            "path": str(observer.path),
+            "database": view.identifier,
+            "backend": known.backend if known else None,
+            "version": known.server.version if known else None,
+            "shards": len(known.shards) if known else len(view.runs),
+            "addresses": known.addresses if known else [],
+            "state": view.state,
+            "running": view.running,
+            "memory": everything.memory,
+            "keys": everything.keys,
+            "problem": problem or None,
+        }
+
+
+def _ask(shell: Shell, view: DatabaseView) -> tuple[Sequence[ShardStatistics], str]:
+    try:
+        answers = view.ask(shell.registry)
+    except SmartcoreError as error:
+        return (), str(error)
+    problems = [answer.problem for answer in answers if answer.problem]
+    return answers, view.problem or next(iter(problems), "")
+
+
+def _line(row: Mapping[str, Json], path: Path | None) -> dict[str, Json]:
+    from smartcore.database.figures import size
+
+    memory = row.get("memory")
+    shown = {
+        "experiment": row["experiment"],
+        "path": row["path"],
+        "database": row["database"],
+        **{name: row.get(name) for name in ("backend", "version", "shards", "addresses", "state")},
+        "memory": size(memory) if isinstance(memory, int) else None,
+        "keys": row.get("keys"),
+        "problem": row["problem"],
+    }
+    return shown if path is None else {key: shown[key] for key in list(shown)[2:]}
+
+
+@db.command()
+@PATH
+@DATABASE
+@json_option
+@pass_shell
+def info(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> None:
+    """Tell all about the databases of the experiment in PATH.
+
+    SAVED is when a shard last wrote its data to disk, off if it never does by itself.
+
+    \b
+    Examples:
+      smartcore db info ./my-experiment
+      smartcore db info ./my-experiment --db features --json
+    """
+    with observer_of(shell, path) as observer:
+        views = chosen_views(observer, identifier)
+        told = [(view, *_ask(shell, view)) for view in views]
+    if as_json:
+        print_json([_facts(view, answers, problem) for view, answers, problem in told])
+        return
+    for number, (view, answers, problem) in enumerate(told):
+        if number:
+            click.echo()
+        facts = _facts(view, answers, problem)
+        del facts["shards"], facts["running"]
+        print_facts(without_blanks([facts])[0])
+        if view.known is not None:
+            click.echo()
+            print_table(without_blanks(_shard_lines(view, answers)))
+
+
+def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str) -> dict[str, Json]:
+    from smartcore.database.figures import shard_facts
+
+    known, status = view.known, view.status
+    told = {answer.name: shard_facts(answer) for answer in answers}
+    facts: dict[str, Json] = {
+        "database": view.identifier,
+        "state": view.state,
+        "running": view.running,
+        "reason": status.reason or None if status else None,
+        "seen": status.seen.isoformat(timespec="seconds") if status else None,
+        "checkpoint": str(view.checkpoint),
+    }
+    if known is not None:
+        facts |= {
+            "directory": str(view.checkpoint.parent),
+            "backend": known.backend,
+            "version": known.server.version,
+            "program": known.server.executable,
+            "addresses": known.addresses,
+            "clustered": known.shards[0].clustered,
+            "password needed": not known.credentials.open,
+            "auth file": str(known.auth_file),
+        }
+    runs = {run.name: run for run in view.runs}
+    shards = known.shards if known else ()
+    nodes = known.nodes if known and known.nodes else [""] * len(shards)
+    facts["problem"] = problem or None
+    facts["shards"] = [
+        {
+            "name": shard.name,
+            "address": str(shard.address),
+            "node": node or None,
+            "state": runs[shard.name].status.state.value if shard.name in runs else None,
+            "output": str(runs[shard.name].step.stdout) if shard.name in runs else None,
+            **told.get(shard.name, {}),
+        }
+        for shard, node in zip(shards, nodes, strict=True)
+    ]
+    return facts
+
+
+def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list[dict[str, Json]]:
+    from smartcore.database.figures import Figures, columns, figures, size
+
+    told = {answer.name: answer for answer in answers}
+    runs = {run.name: run for run in view.runs}
+    known = view.known
+    assert known is not None
+    rows: list[dict[str, Json]] = []
+    for shard, node in zip(known.shards, known.nodes or [""] * len(known.shards), strict=True):
+        answer = told.get(shard.name)
+        shown = columns(figures(answer) if answer else Figures(shard.name))
+        well = answer is not None and answer.answered
+        rows.append(
+            {
+                "shard": shard.name,
+                "address": str(shard.address),
+                "node": node,
+                "state": runs[shard.name].status.state.value if shard.name in runs else None,
+                "memory": shown.pop("memory"),
+                "peak": size(answer.memory_peak) if answer and well else None,
+                **shown,
+                "uptime": span(answer.uptime.total_seconds()) if answer and well else None,
+                "saved": _saved(answer) if answer and well else None,
+                "role": answer.role or None if answer else None,
+                "cluster": answer.cluster or None if answer else None,
+                "problem": (answer.problem or answer.save_problem or None) if answer else None,
+            }
+        )
+    return rows
+
+
+def _saved(answer: ShardStatistics) -> str:
+    if answer.saved is None:
+        return "not yet" if answer.saves else "off"
+    age = span((datetime.now(UTC) - answer.saved).total_seconds())
+    return f"{age} ago, {answer.unsaved} changes since"

@@ -1,0 +1,149 @@
+"""The databases of an experiment, as a process sees them that does not drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from smartcore.database import LiveDatabase
+from smartcore.error import DatabaseError, SmartcoreError
+from smartcore.launch.run import Run
+from smartcore.observe import SHARD, Observer
+from smartcore.registry import Registry
+from smartcore.spec import ShardStatistics, Status
+from smartcore.status import farthest_from_success
+
+PATIENCE = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseView:
+    """One database of an experiment, which may have ended.
+
+    :param identifier: its ``db_identifier``
+    :param checkpoint: the file by which another driver finds it
+    :param runs: the newest run of each shard
+    :param known: what its checkpoint tells, None if that cannot be read; without passwords, if
+        those are not to be had
+    :param problem: why it cannot be asked, empty if it can
+    """
+
+    identifier: str
+    checkpoint: Path
+    runs: tuple[Run, ...]
+    known: LiveDatabase | None = None
+    problem: str = ""
+
+    @property
+    def running(self) -> bool:
+        """True while a shard waits or runs."""
+        return any(run.active for run in self.runs)
+
+    @property
+    def status(self) -> Status | None:
+        """How it stands: the status of the shard that is farthest from success."""
+        return farthest_from_success(run.status for run in self.runs) if self.runs else None
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a word or two."""
+        if self.status is None:
+            return "Unknown"
+        active = sum(run.active for run in self.runs)
+        if 0 < active < len(self.runs):
+            return f"{active} of {len(self.runs)} run"
+        return self.status.state.value
+
+    def ask(self, registry: Registry, timeout: timedelta = PATIENCE) -> tuple[ShardStatistics, ...]:
+        """How its shards do, in their order; nothing if it has ended or is not known.
+
+        :raises PluginError: its back end is not to be had here
+        """
+        if self.known is None or not self.running:
+            return ()
+        shards = self.known.shards
+        if self.problem:
+            return tuple(ShardStatistics(shard.name, self.problem) for shard in shards)
+        active = {run.name for run in self.runs if run.active}
+        asked = [shard for shard in shards if shard.name in active]
+        answers = registry.database(self.known.backend).statistics(asked, timeout)
+        told = {answer.name: answer for answer in answers}
+        return tuple(
+            told.get(shard.name, ShardStatistics(shard.name, "it has ended")) for shard in shards
+        )
+
+
+def view_databases(observer: Observer) -> list[DatabaseView]:
+    """All databases that were ever started in an experiment, newest last."""
+    runs = [run for run in observer.refresh() if run.kind == SHARD]
+    return [
+        _view(observer, identifier, Path(checkpoint), runs)
+        for identifier, checkpoint in observer.story.databases.items()
+    ]
+
+
+def _view(
+    observer: Observer, identifier: str, checkpoint: Path, runs: Sequence[Run]
+) -> DatabaseView:
+    own = [run for run in runs if run.name.rpartition("_")[0] == identifier]
+    view = DatabaseView(identifier, checkpoint, tuple(own))
+    try:
+        known = _read(checkpoint, secrets=False)
+    except SmartcoreError as error:
+        return replace(view, problem=str(error))
+    # An earlier life may have had more shards.
+    names = {shard.name for shard in known.shards}
+    view = replace(view, runs=tuple(run for run in own if run.name in names), known=known)
+    if not view.running:
+        return view
+    try:
+        view = replace(view, known=_read(checkpoint, secrets=True))
+    except SmartcoreError as error:
+        return replace(view, problem=str(error))
+    return replace(view, problem=_elsewhere(observer, view))
+
+
+def _read(checkpoint: Path, *, secrets: bool) -> LiveDatabase:
+    from smartcore.database.checkpoint import read_checkpoint
+
+    return read_checkpoint(checkpoint, secrets=secrets)
+
+
+def _elsewhere(observer: Observer, view: DatabaseView) -> str:
+    # Who listens on that port of our own loopback interface is somebody else, and must not be told
+    # a password.
+    assert view.known is not None
+    for run in view.runs:
+        if not observer.is_elsewhere(run):
+            continue
+        addresses = [shard.address for shard in view.known.shards]
+        if any(not address.port or _loopback(address.host) for address in addresses):
+            host = observer.story.hosts[run.step.tag]
+            return f"it listens for its own host only; ask on {host}"
+    return ""
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def choose(views: Sequence[DatabaseView], identifier: str | None, path: Path) -> list[DatabaseView]:
+    """All of them, or the one of that name.
+
+    :raises DatabaseError: there is none
+    """
+    if not views:
+        raise DatabaseError(
+            f"no database was started in {path}; see what was: smartcore status {path}"
+        )
+    chosen = [view for view in views if identifier in {None, view.identifier}]
+    if not chosen:
+        there = ", ".join(view.identifier for view in views)
+        raise DatabaseError(f"no database {identifier!r} in {path}; there are: {there}")
+    return chosen

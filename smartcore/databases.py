@@ -79,8 +79,8 @@ class Databases:
 
     @property
     def shards(self) -> set[str]:
-        """Names of the shards of all."""
-        return set(shard_names(*self))
+        """Names of the steps of all."""
+        return {name for database in self for name in self.step_names(database)}
 
     def forget_ended(self, runs: Mapping[str, Run]) -> None:
         """Let go of those of which no shard runs any more.
@@ -88,7 +88,7 @@ class Databases:
         :param runs: the newest run of each name
         """
         for identifier, database in list(self._running.items()):
-            if not any(runs[name].active for name in shard_names(database)):
+            if not any(runs[name].active for name in self.step_names(database)):
                 database.unbind()
                 del self._running[identifier]
 
@@ -96,8 +96,21 @@ class Databases:
 
     def on_nodes(self, database: Orchestrator) -> bool:
         """True if its shards do not run on this host."""
-        placed = bool(database.run_command) and isinstance(self._book.engine.launcher, Places)
-        return database.batch or placed
+        if database.run_command in {"", "auto"} and not database.batch:
+            return bool(database.run_command) and self._places()
+        return True
+
+    def _places(self) -> bool:
+        return isinstance(self._book.engine.launcher, Places)
+
+    def step_names(self, database: Orchestrator) -> list[str]:
+        """Names of the steps that run it: those of its shards, or its own if it is one step."""
+        if database.live is not None:
+            return [step.name for step in database.live.steps]
+        return [database.name] if self._together(database) else shard_names(database)
+
+    def _together(self, database: Orchestrator) -> bool:
+        return database.single_cmd and database.num_shards > 1 and self.on_nodes(database)
 
     def ground(self, database: Orchestrator) -> Ground:
         """Where its shards would run now, if not on this host.
@@ -107,7 +120,14 @@ class Databases:
         from smartcore.database.ground import make_ground
 
         free = self._book.engine.nodes(str(database.alloc or ""), free=True)
-        return make_ground(database, self._builder, self._path, free)
+        return make_ground(
+            database,
+            self._builder,
+            self._path,
+            free,
+            here=not (self._places() or database.batch),
+            together=self._together(database),
+        )
 
     def planned_shards(self, database: Orchestrator) -> list[Step]:
         """The steps that a start would run, without secrets."""
@@ -147,7 +167,7 @@ class Databases:
     ) -> None:
         """Take up a database that another process started.
 
-        :param jobs: id of each shard's step, by the shard's name
+        :param jobs: the launcher's id of each of its steps, by name
         :param keep: told of the shards' runs
         :raises DatabaseError: one of them has ended
         """

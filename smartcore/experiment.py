@@ -264,7 +264,7 @@ class Experiment:
         account: str | None = None,
         time: str | None = None,
         queue: str | None = None,
-        single_cmd: bool = True,
+        single_cmd: bool = False,
         db_identifier: str = "orchestrator",
         **kwargs: Any,
     ) -> Orchestrator:
@@ -273,7 +273,10 @@ class Experiment:
         :param port: TCP port of the first shard; None or 0 finds free ones
         :param path: its directory; None is ``<experiment>/<db_identifier>``
         :param db_nodes: number of shards: 1, or 3 and more for a cluster
-        :param interface: network interface to listen on; None is ``lo`` on this host
+        :param interface: network interface to listen on; None is ``lo`` on this host, and the
+            address of the node's own name on another
+        :param single_cmd: on nodes, start all shards with one command, so that they are one step
+            and end together; otherwise one that dies leaves the others alone
         :param db_identifier: name by which models tell several databases apart
         :param kwargs: ``allow_unauthenticated=True`` admits clients that send no password;
             ``backend`` names another kind of server

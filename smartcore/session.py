@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -169,10 +170,10 @@ class Session:
         """
         given, started = models_of(entities), entities
         self.databases.forget_ended(self.runs)
-        self._recall(name for entity in entities for name in names_of(entity))
+        self._recall(self._names_of(entities))
         if skip_completed:
             entities = self._outstanding(entities)
-        self._earlier.refuse(name for entity in entities for name in names_of(entity))
+        self._earlier.refuse(self._names_of(entities))
         check.before_start(
             entities,
             runs=self.runs,
@@ -180,6 +181,7 @@ class Session:
             registry=self.registry,
             launcher=self.launcher,
             on_nodes=self.databases.on_nodes,
+            steps_of=self.databases.step_names,
         )
         for database in databases_of(entities):
             if self.databases.on_nodes(database):
@@ -253,7 +255,7 @@ class Session:
 
         :raises EntityExistsError: naming them, and the next step
         """
-        names = [name for entity in entities for name in names_of(entity)]
+        names = self._names_of(entities)
         self._recall(names)
         self._earlier.refuse(names)
 
@@ -274,7 +276,7 @@ class Session:
         databases = [
             database
             for database in databases_of(entities)
-            if not all(fine(name) for name in names_of(database))
+            if not all(fine(name) for name in self.databases.step_names(database))
         ]
         return [*databases, *models]
 
@@ -418,9 +420,10 @@ class Session:
         names: list[str] = []
         for item in given:
             if isinstance(item, str):
-                names += names_of(self.databases[item]) if item in self.databases else [item]
+                known = item in self.databases
+                names += self.databases.step_names(self.databases[item]) if known else [item]
             else:
-                names += [name for entity in check.startable([item]) for name in names_of(entity)]
+                names += self._names_of(check.startable([item]))
         return names
 
     def started(self, given: Sequence[object]) -> list[Run]:
@@ -442,8 +445,11 @@ class Session:
 
     def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
         """The newest runs of these entities, in order; those never started have none."""
-        names = [name for entity in entities for name in names_of(entity)]
-        return [self.runs[name] for name in names if name in self.runs]
+        return [self.runs[name] for name in self._names_of(entities) if name in self.runs]
+
+    def _names_of(self, entities: Iterable[Startable]) -> list[str]:
+        steps_of = self.databases.step_names
+        return [name for entity in entities for name in names_of(entity, steps_of)]
 
     def stop(self, runs: Sequence[Run]) -> None:
         """End models first, then databases; what has ended already is left as it is."""
@@ -520,8 +526,8 @@ class Session:
             known = run.active or run.status.elapsed is not None
             run.started = began[run] if known else None
         for identifier, checkpoint in story.databases.items():
-            shards = [run for run in self.active() if run.name.startswith(f"{identifier}_")]
-            if shards:
+            names = re.compile(rf"{re.escape(identifier)}(_\d+)?")
+            if any(run.kind == SHARD and names.fullmatch(run.name) for run in self.active()):
                 self.databases.adopt(identifier, checkpoint)
 
     def _find(self, runs: Sequence[Run], story: Story) -> None:

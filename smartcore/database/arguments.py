@@ -14,7 +14,7 @@ log = get_logger(__name__)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-]+")
 _SIZE = re.compile(r"\d+([kmg]b?)?", re.IGNORECASE)
 # Settings of SmartSim that have a meaning for some launchers, or for an inference module.
-KNOWN = frozenset({"run_args", "gpus_per_shard", "cpus_per_shard"})
+KNOWN = frozenset({"run_args", "gpus_per_shard", "cpus_per_shard", "shards_per_node"})
 INFERENCE = frozenset(
     {"threads_per_queue", "inter_op_threads", "intra_op_threads", "inter_op_parallelism"}
     | {"intra_op_parallelism"}

@@ -46,16 +46,22 @@ def checkpoint_text(live: LiveDatabase, host: str) -> str:
                 "node": node,
                 "port": shard.address.port,
                 "socket": shard.address.socket,
-                "job": live.jobs.get(shard.name, ""),
-                "tag": step.tag,
-                "argv": list(step.command.argv),
+                **_step_content(live, shard.index),
             }
-            for shard, step, node in zip(
-                live.shards, live.steps, live.nodes or [""] * len(live.shards), strict=True
-            )
+            for shard, node in zip(live.shards, live.nodes or [""] * len(live.shards), strict=True)
         ],
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _step_content(live: LiveDatabase, index: int) -> dict[str, object]:
+    step = live.step_of(index)
+    return {
+        "step": step.name,
+        "job": live.jobs.get(step.name, ""),
+        "tag": step.tag,
+        "argv": list(step.command.argv),
+    }
 
 
 def write_checkpoint(live: LiveDatabase, path: Path) -> None:
@@ -122,6 +128,8 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
     )
     if not peers:
         raise ValueError("no shards")
+    # By the step's name, which is the shard's unless one step runs all.
+    by_step = {str(item.get("step", item["name"])): item for item in shards}
     return LiveDatabase(
         identifier=texts["identifier"],
         backend=texts["backend"],
@@ -130,17 +138,16 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
             ShardPlan(str(item["name"]), directory, peers[index], peers, index, credentials)
             for index, item in enumerate(shards)
         ),
-        steps=tuple(_step(item, directory) for item in shards),
+        steps=tuple(_step(name, item, directory) for name, item in by_step.items()),
         auth_file=auth,
         admin_file=admin,
-        jobs={str(item["name"]): str(item["job"]) for item in shards if item["job"]},
+        jobs={name: str(item["job"]) for name, item in by_step.items() if item["job"]},
         environment={key: str(value) for key, value in environment.items()},
         nodes=tuple(filter(None, (str(item.get("node", "")) for item in shards))),
     )
 
 
-def _step(item: Mapping[str, object], directory: Path) -> Step:
-    name = str(item["name"])
+def _step(name: str, item: Mapping[str, object], directory: Path) -> Step:
     return Step(
         name=name,
         tag=Tag(str(item["tag"])),
@@ -168,7 +175,7 @@ def reconnect(
 ) -> tuple[Orchestrator, dict[str, str]]:
     """Take up a running database that another process started.
 
-    :returns: its handle, and the launcher's id of each shard's step by the shard's name
+    :returns: its handle, and the launcher's id of each of its steps by name
     :raises PathNotFoundError: there is no such file
     :raises DatabaseFileError: it cannot be read
     :raises DatabaseError: the database does not run any more, or the servers there are others

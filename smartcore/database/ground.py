@@ -3,50 +3,74 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smartcore.error import InputError
+from smartcore.error import InputError, UnsupportedError
 from smartcore.launch.bundle import bundle
 from smartcore.launch.step import StepBuilder
 from smartcore.settings.settings import create_batch_settings, create_run_settings
-from smartcore.spec import Command, Job, Node, Placement, Resources, Step
+from smartcore.spec import Command, Job, Node, Placement, Resources, RunCommand, Step
 from smartcore.spec.settings import RunSettings
 
-from .nodes import Ground
+from .nodes import Ground, nodes_wanted
 from .orchestrator import Orchestrator
+from .ports import LOOPBACK_INTERFACE, refuse_beyond
 
 
 def make_ground(
-    database: Orchestrator, builder: StepBuilder, experiment: Path, free: Sequence[Node]
+    database: Orchestrator,
+    builder: StepBuilder,
+    experiment: Path,
+    free: Sequence[Node],
+    *,
+    here: bool = False,
+    together: bool = False,
 ) -> Ground:
     """Where the shards run, and how they are put there.
 
     :param experiment: its directory, which this host and the nodes have
     :param free: what is left of the allocation's nodes; empty if that is not known
-    :raises InputError: hosts were asked for that are too few, or not in the allocation
+    :param here: the launcher has no nodes but this host
+    :param together: one command is to start all shards
+    :raises InputError: hosts were asked for that are too few, or not in the allocation; or ports
+        that there are not
+    :raises UnsupportedError: one command is to start all shards, and cannot
     """
     hosts = choose_hosts(database, [] if database.batch else free)
+    most = max(Counter(hosts).values()) if any(hosts) else shards_on_a_node(database)
+    if database.port:
+        refuse_beyond(database.port, most, database.num_shards)
     settings = _run_settings(database, builder)
     registry = builder.registry
     name = Path(settings.run_command or "").name
-    known = name in registry.names("run_commands")
+    known = registry.run_command(name) if name in registry.names("run_commands") else None
 
     def front(argv: Sequence[str], cwd: Path, placement: Placement) -> Command:
         settings.exe, settings.exe_args = argv[0], list(argv[1:])
         return builder.command(settings, cwd, settings.environment(), placement)
 
+    if together:
+        _join(database, settings, known, 0 if any(hosts) else most)
     wanted = replace(settings.resources(), nodes=1, tasks=1, tasks_per_node=None)
     if database.alloc:
         wanted = replace(wanted, allocation=str(database.alloc))
     return Ground(
         directory=experiment / ".smartcore",
         front=front,
-        resources=tuple(replace(wanted, hosts=host) for host in hosts),
-        node_variable=registry.run_command(name).node_variable if known else "",
+        resources=(
+            (_together(wanted, hosts, database),)
+            if together
+            else tuple(replace(wanted, hosts=host) for host in hosts)
+        ),
+        node_variable=known.node_variable if known else "",
         places=bool(name),
+        ranks=known.rank_variables if known and together else (),
+        nodes=nodes_wanted(database),
+        interfaces=(LOOPBACK_INTERFACE,) if here and not any(hosts) else (),
     )
 
 
@@ -67,14 +91,51 @@ def _run_settings(database: Orchestrator, builder: StepBuilder) -> RunSettings:
     return settings
 
 
+def _join(
+    database: Orchestrator, settings: RunSettings, command: RunCommand | None, on_a_node: int
+) -> None:
+    """Let the run command start all shards, and end all when one has failed.
+
+    :param on_a_node: how many a node has, where the run command spreads them; otherwise 0
+    """
+    if command is None or not command.rank_variables:
+        name = settings.run_command
+        why = f"{name} does not tell them which one each is" if name else "no run command does"
+        raise UnsupportedError(
+            f"the shards of {database.name!r} cannot be started with one command: {why}; leave"
+            " single_cmd out"
+        )
+    settings.set_tasks(database.num_shards)
+    if on_a_node:
+        settings.set_tasks_per_node(on_a_node)
+    given = {arg.lstrip("-") for arg in settings.run_args}
+    for arg, value in command.ends_together.items():
+        if arg not in given:
+            settings.set(arg, value)
+
+
+def _together(
+    wanted: Resources, hosts: Sequence[tuple[str, ...]], database: Orchestrator
+) -> Resources:
+    names = tuple(dict.fromkeys(name for host in hosts for name in host))
+    nodes = len(names) or nodes_wanted(database)
+    return replace(wanted, nodes=nodes, tasks=database.num_shards, hosts=names)
+
+
+def shards_on_a_node(database: Orchestrator) -> int:
+    """How many shards share a node, if it has so many nodes as it wants."""
+    return -(-database.num_shards // nodes_wanted(database))
+
+
 def choose_hosts(database: Orchestrator, free: Sequence[Node]) -> list[tuple[str, ...]]:
     """The host of each shard; empty where the scheduler chooses.
 
-    Each shard gets a node of its own if there are so many, those with the most free cores first.
+    Shards are spread evenly over the hosts that were asked for, or over so many nodes as they want:
+    those with the most free cores first.
 
     :raises InputError: hosts were asked for that are too few, or not there
     """
-    count, asked = database.num_shards, database.placed_on
+    count, asked = database.num_shards, list(dict.fromkeys(database.placed_on))
     known = [node.name for node in free]
     unknown = [host for host in asked if known and host not in known]
     if unknown:
@@ -82,26 +143,26 @@ def choose_hosts(database: Orchestrator, free: Sequence[Node]) -> list[tuple[str
             f"the database {database.name!r} is to run on {', '.join(unknown)}, which is not in the"
             f" allocation ({', '.join(known)}); choose other hosts or leave them out"
         )
-    if asked and len(asked) < count:
-        raise InputError(
-            f"the database {database.name!r} has {count} shards and {len(asked)} hosts"
-            f" ({', '.join(asked)}); give each shard a host, or leave hosts out"
-        )
-    if asked:
-        return [(host,) for host in asked[:count]]
-    if not known:
-        return [()] * count
     roomiest = sorted(free, key=lambda node: -node.cpus)
-    if count == 1 and roomiest[0].cpus < (database.cpus or 1):
+    if not asked and count == 1 and known and roomiest[0].cpus < (database.cpus or 1):
         return [()]  # on the first that has room
-    return [(roomiest[index % len(roomiest)].name,) for index in range(count)]
+    nodes = (asked or [node.name for node in roomiest])[: nodes_wanted(database)]
+    if not nodes:
+        return [()] * count
+    if database.shards_per_node and count > database.shards_per_node * len(nodes):
+        raise InputError(
+            f"the database {database.name!r} has {count} shards, and {', '.join(nodes)} take"
+            f" {database.shards_per_node} each; give it more hosts, or raise shards_per_node"
+        )
+    return [(nodes[index % len(nodes)],) for index in range(count)]
 
 
 def batch_job(database: Orchestrator, builder: StepBuilder, steps: Sequence[Step]) -> Job:
-    """The batch job that the shards are the steps of, each on a node of its own."""
+    """The batch job that the shards are the steps of."""
+    nodes = nodes_wanted(database)
     settings = create_batch_settings(
         database.launcher,
-        nodes=database.num_shards,
+        nodes=nodes,
         time=database.walltime or database.time or "",
         queue=database.queue,
         account=database.account,
@@ -110,11 +171,11 @@ def batch_job(database: Orchestrator, builder: StepBuilder, steps: Sequence[Step
     )
     settings.set_array(False)
     if database.placed_on:
-        settings.set_hostlist(database.placed_on[: database.num_shards])
+        settings.set_hostlist(list(dict.fromkeys(database.placed_on))[:nodes])
     job = bundle(database.name, settings, steps)
     wanted: Resources = job.resources
-    if wanted.tasks is None and wanted.tasks_per_node is None:
-        wanted = replace(wanted, tasks_per_node=1)
+    if wanted.tasks_per_node is None:
+        wanted = replace(wanted, tasks_per_node=shards_on_a_node(database))
     if wanted.cpus_per_task is None:
         wanted = replace(wanted, cpus_per_task=database.cpus)
     return replace(job, resources=wanted)

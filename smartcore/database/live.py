@@ -20,8 +20,8 @@ class LiveDatabase:
     :param backend: registered name of its kind of server
     :param server: the program
     :param shards: what was started, in order
-    :param steps: how each shard was started
-    :param jobs: the launcher's id of each shard's step, by the shard's name
+    :param steps: how each shard was started, or the one that started all
+    :param jobs: the launcher's id of each step, by its name
     :param auth_file: holds the models' user and password
     :param admin_file: holds smartcore's own
     :param environment: further variables for models
@@ -38,6 +38,10 @@ class LiveDatabase:
     jobs: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
+
+    def step_of(self, index: int) -> Step:
+        """The step that a shard is, or is a part of."""
+        return self.steps[index if len(self.steps) > 1 else 0]
 
     @property
     def hosts(self) -> list[str]:

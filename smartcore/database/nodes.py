@@ -32,6 +32,7 @@ from smartcore.spec import (
     ShardAddress,
     ShardPlan,
     Step,
+    Tag,
 )
 from smartcore.spec.addresses import HIGHEST_PORT, LOWEST_PORT
 
@@ -40,7 +41,7 @@ from .plan import server_options
 from .ports import port_offsets
 
 if TYPE_CHECKING:
-    from smartcore.launch.shard import Found, Spec
+    from smartcore.launch.shard import Found, Roll, Spec
 
 log = get_logger(__name__)
 
@@ -64,9 +65,14 @@ class Ground:
 
     :param directory: of mode 0700, on a file system that this host and the nodes have
     :param front: puts the run command in front
-    :param resources: what each shard needs, in order; with hosts where they are chosen
+    :param resources: what each launch needs, in order; with hosts where they are chosen
     :param node_variable: by which a program learns its node's name; empty if ``uname`` tells it
     :param places: False if there is no run command, so that shards run wherever their job does
+    :param ranks: variables that tell a shard its rank, if one command launches all of them; empty
+        if each has a command of its own
+    :param nodes: how many nodes of a job that waits for them the shards are spread over
+    :param interfaces: where shards listen if the database does not say; none for the address of
+        the node's own name
     """
 
     directory: Path
@@ -74,6 +80,9 @@ class Ground:
     resources: tuple[Resources, ...]
     node_variable: str = ""
     places: bool = True
+    ranks: tuple[str, ...] = ()
+    nodes: int = 1
+    interfaces: tuple[str, ...] = ()
 
     def meeting(self, tag: str) -> Path:
         """The directory in which the shards of one launch meet."""
@@ -81,16 +90,15 @@ class Ground:
 
     def placed(self, step: Step, placement: Placement) -> Step:
         """The same step on the node that it was given."""
-        spec = step.command.files[0]
-        return replace(step, command=self.command(spec, step.cwd, placement))
+        return replace(step, command=self.command(step.command.files, step.cwd, placement))
 
-    def command(self, spec: File, cwd: Path, placement: Placement) -> Command:
-        """The command that runs a shard on its node; its first file is the shard's ``spec``."""
+    def command(self, files: Sequence[File], cwd: Path, placement: Placement) -> Command:
+        """The command that runs shards on their nodes; the first file is what they read."""
         # -I -S: the program needs nothing that is installed, and no variables of the user.
-        argv = (sys.executable, "-I", "-S", program.__file__, str(spec.path))
-        node = placement.hosts[:1] if self.places else ()
+        argv = (sys.executable, "-I", "-S", program.__file__, str(files[0].path))
+        node = placement.hosts if self.places and len(placement.hosts) == 1 else ()
         made = self.front((*argv, *node), cwd, placement)
-        return replace(made, files=(spec, *made.files))
+        return replace(made, files=tuple({f.path: f for f in (*files, *made.files)}.values()))
 
 
 def template_shards(
@@ -122,6 +130,13 @@ def interfaces(database: Orchestrator) -> list[str]:
     """Names of the interfaces to listen on; none for the address of the node's own name."""
     given = database.interface
     return [given] if isinstance(given, str) else list(given or ())
+
+
+def nodes_wanted(database: Orchestrator) -> int:
+    """How many nodes its shards are spread over, if there are so many."""
+    count, each = database.num_shards, database.shards_per_node
+    most = -(-count // each) if each else count
+    return min(most, len(set(database.placed_on)) or most)
 
 
 def planned_on_nodes(
@@ -164,7 +179,7 @@ def shard_spec(
             for index, peer in enumerate(shard.peers)
         ],
         "further": list(shard.further_hosts),
-        "interfaces": interfaces(database),
+        "interfaces": interfaces(database) or list(ground.interfaces),
         "node_variable": ground.node_variable,
         "port": database.port or 0,
         "ports": (LOWEST_PORT, HIGHEST_PORT),
@@ -196,37 +211,53 @@ def node_steps(
     ground: Ground,
     timeout: timedelta,
 ) -> tuple[Step, ...]:
-    """The step of each shard; what it reads is in the step's files."""
-    steps = []
-    for shard, resources in zip(shards, ground.resources, strict=True):
-        own = make_tag(shard.name)
-        ready = backend.readiness(shard)
+    """The step of each shard, or that of all; what they read is in the steps' files."""
+    tags = [make_tag(shard.name) for shard in shards]
+    files = []
+    for shard, own in zip(shards, tags, strict=True):
         spec = shard_spec(
             database,
             shard,
             backend.command(server, shard),
-            ready,
+            backend.readiness(shard),
             tag=tag,
             ground=ground,
             timeout=timeout,
         )
-        file = File(ground.directory / "scripts" / f"{own}.json", json.dumps(spec, indent=1) + "\n")
-        steps.append(
-            Step(
-                name=shard.name,
-                tag=own,
-                command=ground.command(
-                    file,
-                    shard.directory,
-                    Placement(resources.hosts, first=None if resources.hosts else shard.index),
-                ),
-                cwd=shard.directory,
-                stdout=shard.directory / f"{shard.name}.out",
-                stderr=shard.directory / f"{shard.name}.err",
-                resources=resources,
-            )
-        )
-    return tuple(steps)
+        files.append(_script(ground, own, spec))
+    if ground.ranks:
+        roll: Roll = {
+            "version": program.VERSION,
+            "rank_variables": list(ground.ranks),
+            "specs": [str(file.path) for file in files],
+        }
+        reads = (_script(ground, tag, roll), *files)
+        return (_step(database.name, Tag(tag), reads, Path(database.path), ground, 0),)
+    return tuple(
+        _step(shard.name, own, (file,), shard.directory, ground, shard.index)
+        for shard, own, file in zip(shards, tags, files, strict=True)
+    )
+
+
+def _script(ground: Ground, tag: str, content: Spec | Roll) -> File:
+    return File(ground.directory / "scripts" / f"{tag}.json", json.dumps(content, indent=1) + "\n")
+
+
+def _step(
+    name: str, tag: Tag, files: Sequence[File], directory: Path, ground: Ground, index: int
+) -> Step:
+    resources = ground.resources[index]
+    # Where the nodes are not known yet, one that starts all shards spreads them itself.
+    first = None if resources.hosts or ground.ranks else index % ground.nodes
+    return Step(
+        name=name,
+        tag=tag,
+        command=ground.command(files, directory, Placement(resources.hosts, first=first)),
+        cwd=directory,
+        stdout=directory / f"{name}.out",
+        stderr=directory / f"{name}.err",
+        resources=resources,
+    )
 
 
 class Meeting:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from smartcore.entity import DBNode, EntityList, TelemetryConfiguration
 from smartcore.error import DatabaseError, InputTypeError, UnsupportedError
-from smartcore.spec import DatabaseBackend, Resources
+from smartcore.spec import DatabaseBackend, Resources, ShardAddress, Step
 from smartcore.spec.settings import RunSettings
 from smartcore.spec.values import check_count, check_flag, check_hosts, check_text, parse_walltime
 
@@ -38,19 +38,20 @@ class Orchestrator(EntityList[DBNode]):
     every shard, and read back.
 
     :param path: its directory; None is the current one
-    :param port: TCP port of the first shard, the others take those after it; on nodes of their own,
-        all take the same; None or 0 finds free ones
+    :param port: TCP port of the first shard on each node, others there take those after it; None
+        or 0 finds free ones
     :param interface: network interface or interfaces to listen on, clients use the first; None is
         the loopback interface on this host, and the address of the node's own name on another
     :param launcher: name of the launcher
     :param run_command: what places its shards
     :param db_nodes: number of shards: 1, or 3 and more
     :param batch: run it as a batch job
-    :param hosts: where to run
+    :param hosts: where to run; shards are spread evenly over them
     :param account: who pays for the batch job
     :param time: the batch job's limit of time as ``HH:MM:SS``
     :param alloc: id of the allocation to run in
-    :param single_cmd: start all shards with one command, where the run command can
+    :param single_cmd: on nodes, start all shards with one command: they are one step, and end
+        together if one fails. Otherwise each has a step of its own, and survives the others
     :param threads_per_queue: of an inference module, which is not loaded; so are
         ``inter_op_threads`` and ``intra_op_threads``
     :param db_identifier: name by which models tell several databases apart
@@ -58,7 +59,8 @@ class Orchestrator(EntityList[DBNode]):
         ``SMARTCORE_DB_ALLOW_UNAUTHENTICATED``
     :param backend: registered name of the kind of server
     :param queue: queue or partition of the batch job
-    :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``
+    :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``; ``shards_per_node`` spreads
+        shards over fewer nodes than there are
     :raises UnsupportedError: two shards
     :raises InputError: a value that cannot be used, or an argument that nobody knows
     """
@@ -111,7 +113,7 @@ class Orchestrator(EntityList[DBNode]):
             }
         )
         self.options: dict[str, str] = {}
-        self.run_args: dict[str, str | None] = {}
+        self.run_args = _arguments(self.further.get("run_args"))
         self.batch_args: dict[str, str | None] = {}
         self.walltime: str | None = None
         self.cpus: int | None = None
@@ -120,6 +122,9 @@ class Orchestrator(EntityList[DBNode]):
         self._server: DatabaseBackend | None = None
         if "cpus_per_shard" in self.further:
             self.cpus = check_count(self.further["cpus_per_shard"], "cpus_per_shard")
+        self.shards_per_node: int | None = None
+        if "shards_per_node" in self.further:
+            self.shards_per_node = check_count(self.further["shards_per_node"], "shards_per_node")
         if time:
             parse_walltime(time)
 
@@ -193,10 +198,7 @@ class Orchestrator(EntityList[DBNode]):
     def bind(self, live: LiveDatabase, backend: DatabaseBackend) -> None:
         """Note that it runs. Called by who started it."""
         self._live, self._server = live, backend
-        self.entities = [
-            _node(live, step.name, list(step.command.argv), host, shard.address.port)
-            for step, shard, host in zip(live.steps, live.shards, live.hosts, strict=True)
-        ]
+        self.entities = [_node(live, step) for step in live.steps]
 
     def unbind(self) -> None:
         """Note that it does not run any more. Called by who stopped it."""
@@ -317,20 +319,33 @@ class Orchestrator(EntityList[DBNode]):
             raise DatabaseError(f"the database {self.name!r} is running; stop it first")
         directory = Path(self.path)
         shards = [f"{self.name}_{index}" for index in range(self._shards)]
-        names = [f"{shard}{suffix}" for shard in shards for suffix in (".out", ".err", ".conf")]
+        outputs = [self.name, *shards]
+        names = [f"{shard}{suffix}" for shard in outputs for suffix in (".out", ".err", ".conf")]
         names += [f"nodes-{shard}.conf" for shard in shards]
         names += [f"{self.name}.auth.json", f"{self.name}.admin.json", CHECKPOINT_FILE]
         for name in names:
             (directory / name).unlink(missing_ok=True)
 
 
-def _node(live: LiveDatabase, name: str, argv: list[str], host: str, port: int) -> DBNode:
-    directory = live.shards[0].directory
-    settings = RunSettings(live.server.executable, argv[1:])
-    outputs = [f"{name}.out", f"{name}.err"]
-    node = DBNode(name, directory, settings, [port], outputs, live.identifier)
-    node.set_hosts([host])
+def _node(live: LiveDatabase, step: Step) -> DBNode:
+    own = [shard for shard in live.shards if live.step_of(shard.index) is step]
+    argv = list(step.command.argv[1:])
+    settings = RunSettings(live.server.executable, argv)
+    settings.mpmd += [RunSettings(live.server.executable, argv) for _ in own[1:]]
+    names = dict.fromkeys((step.name, *(shard.name for shard in own)))
+    outputs = [f"{name}{suffix}" for name in names for suffix in (".out", ".err")]
+    ports = [shard.address.port for shard in own]
+    node = DBNode(step.name, own[0].directory, settings, ports, outputs, live.identifier)
+    hosts = [live.hosts[shard.index] for shard in own]
+    node.set_hosts(list(dict.fromkeys(hosts)))
+    node.set_shards([ShardAddress(h, port) for h, port in zip(hosts, ports, strict=True)])
     return node
+
+
+def _arguments(given: object) -> dict[str, str | None]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InputTypeError(f"run_args must map names of arguments to values, not {given!r}")
+    return {_argument(arg): _value(value) for arg, value in (given or {}).items()}
 
 
 def _argument(arg: str) -> str:

@@ -38,19 +38,29 @@ def choose_ports(hosts: Sequence[str], first: int | None, count: int) -> list[in
     """
     if not first:
         return free_ports(hosts, count, offsets=port_offsets(count))
+    refuse_beyond(first, count, count)
     ports = list(range(first, first + count))
-    last = ports[-1] + port_offsets(count)[-1]
+    for port in ports:
+        for offset in port_offsets(count):
+            for host in hosts:
+                _check_port(host, port + offset, port)
+    return ports
+
+
+def refuse_beyond(first: int, on_host: int, count: int) -> None:
+    """Refuse a first port from which a host does not have enough.
+
+    :param on_host: how many shards share one host
+    :param count: of how many in all
+    :raises InputError: a port is beyond what there is
+    """
+    last = first + on_host - 1 + port_offsets(count)[-1]
     if last > _HIGHEST:
         what = f" ({BUS_OFFSET} above the shard's own)" if count > 1 else ""
         raise InputError(
             f"port={first} with {count} shard(s) needs ports up to {last}{what}, and {_HIGHEST} is"
             " the highest; choose a lower one"
         )
-    for port in ports:
-        for offset in port_offsets(count):
-            for host in hosts:
-                _check_port(host, port + offset, port)
-    return ports
 
 
 def _check_port(host: str, port: int, shard_port: int) -> None:

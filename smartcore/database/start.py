@@ -26,6 +26,7 @@ from .nodes import (
     interfaces,
     node_steps,
     nodes_of,
+    nodes_wanted,
     real_shards,
     template_shards,
 )
@@ -195,7 +196,7 @@ def _serving_on_nodes(
             raise DatabaseError(f"{error}{_outputs(steps, str(error))}") from None
         raise
     nodes = nodes_of(meeting.found)
-    if len(set(nodes)) < len(nodes):
+    if len(set(nodes)) < nodes_wanted(database):
         log.warning("shards of %r share nodes: %s", database.name, ", ".join(nodes))
     return real_shards(shards, meeting.found), steps, nodes
 

@@ -41,6 +41,7 @@ class DBNode(Entity):
         self.output_files = check_texts(output_files, f"output_files of {name!r}")
         self.db_identifier = db_identifier
         self._hosts: list[str] = []
+        self._shards: list[ShardAddress] = []
 
     @property
     def num_shards(self) -> int:
@@ -77,15 +78,21 @@ class DBNode(Entity):
         """Note on which hosts it runs."""
         self._hosts = check_hosts(hosts, f"hosts of {self.name!r}")
 
+    def set_shards(self, shards: Sequence[ShardAddress]) -> None:
+        """Note where each of its shards listens."""
+        self._shards = list(shards)
+
     def clear_hosts(self) -> None:
         """Forget on which hosts it runs."""
-        self._hosts = []
+        self._hosts, self._shards = [], []
 
     def get_launched_shard_info(self) -> list[ShardAddress]:
-        """Where its shards listen: every port on every host.
+        """Where its shards listen; every port on every host, if that was not noted.
 
         :raises DatabaseError: not known, because it was not started
         """
+        if self._shards:
+            return list(self._shards)
         return [ShardAddress(host, port) for host in self.hosts for port in self.ports]
 
     def remove_stale_dbnode_files(self) -> None:

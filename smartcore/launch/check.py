@@ -25,6 +25,7 @@ from smartcore.launch.step import CONTAINER_RUNTIMES, container_runtime
 from smartcore.registry import Registry
 
 Startable: TypeAlias = Model | Ensemble | Orchestrator
+StepNames: TypeAlias = Callable[[Orchestrator], list[str]]
 
 
 def startable(entities: Sequence[object]) -> list[Startable]:
@@ -66,18 +67,22 @@ def before_start(
     registry: Registry,
     launcher: str,
     on_nodes: Callable[[Orchestrator], bool] = lambda database: False,
+    steps_of: StepNames | None = None,
 ) -> None:
     """Refuse what cannot work, before anything is created or launched.
 
     :param runs: the newest run of each name
     :param live: identifiers of databases that are up
     :param on_nodes: True for a database whose shards do not run on this host
+    :param steps_of: names of the steps of a database; None for those of its shards
     :raises SmartcoreError: naming the entity, what is wrong, and the next step
     """
     models, databases = models_of(entities), databases_of(entities)
     _unique_identifiers(models, databases, live)
-    _unique_names(models, databases)
-    for name in [*(model.name for model in models), *shard_names(*databases)]:
+    names = [model.name for model in models]
+    names += [name for database in databases for name in names_of(database, steps_of)]
+    _unique_names(names)
+    for name in names:
         run = runs.get(name)
         if run is not None and run.active:
             raise EntityExistsError(
@@ -103,21 +108,23 @@ def before_start(
         creatable(Path(path))
 
 
-def shard_names(*databases: Orchestrator) -> list[str]:
-    """Names of the shards, and of their runs."""
-    return [f"{db.name}_{index}" for db in databases for index in range(db.num_shards)]
+def shard_names(database: Orchestrator) -> list[str]:
+    """Names of the shards, and of their runs if each has its own."""
+    return [f"{database.name}_{index}" for index in range(database.num_shards)]
 
 
-def names_of(entity: Startable) -> list[str]:
-    """Names of the runs of an entity: its own, its members', or its shards'."""
+def names_of(entity: Startable, steps_of: StepNames | None = None) -> list[str]:
+    """Names of the runs of an entity: its own, its members', or its shards'.
+
+    :param steps_of: those of a database; None if each shard is a step
+    """
     if isinstance(entity, Orchestrator):
-        return shard_names(entity)
+        return (steps_of or shard_names)(entity)
     return [model.name for model in models_of([entity])]
 
 
-def _unique_names(models: Sequence[Model], databases: Sequence[Orchestrator]) -> None:
-    names = Counter([*(model.name for model in models), *shard_names(*databases)])
-    twice = [name for name, count in names.items() if count > 1]
+def _unique_names(names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise EntityExistsError(
             f"given more than once in one start: {', '.join(twice[:5])}; models, members and"

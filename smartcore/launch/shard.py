@@ -2,6 +2,8 @@
 
 A program: ``python -I -S shard.py SPEC [NODE]``, with the standard library only. SPEC is a JSON
 file that :mod:`smartcore.database.nodes` writes; NODE is the node's name, if it is known already.
+Where one command starts all shards, SPEC names the files of all, and each task takes that of its
+rank.
 
 Only here it is known where the server can listen. So the shard finds its address, chooses a port
 and writes both to the meeting directory, which all nodes share. With several shards it reads there
@@ -60,6 +62,8 @@ LONGEST_PAUSE = 0.25
 SHARE = 0.05
 _FIRST_ASK = 0.001
 _LONGEST_ASK = 0.05
+# Run commands say more behind it, and of that only so much is shown.
+_FEW = 3
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
@@ -110,6 +114,13 @@ if TYPE_CHECKING:
         timeout: float
         patience: float
         grace: float
+
+    class Roll(TypedDict):
+        """The files of all shards, by rank, and the variables that may tell it."""
+
+        version: int
+        rank_variables: list[str]
+        specs: list[str]
 
     class Found(TypedDict):
         """Where a shard is."""
@@ -242,15 +253,15 @@ class Shard:
         }
         _write(meeting_file(self.spec["meeting"], self.name, kind), json.dumps(content))
 
-    def meet(self) -> list[Found]:
-        """Where all shards are, in order.
+    def meet(self, kind: str) -> list[Found]:
+        """What all shards have told, in order.
 
         :raises Failure: one did not come
         :raises Interrupted: we are to end
         """
         began = time.monotonic()
         while True:
-            found = {name: self._other(name) for name in self._names()}
+            found = {name: self._other(name, kind) for name in self._names()}
             missing = [name for name, where in found.items() if where is None]
             if not missing:
                 return [where for where in found.values() if where is not None]
@@ -265,12 +276,33 @@ class Shard:
     def _names(self) -> list[str]:
         return [shard["name"] for shard in self.spec["shards"]]
 
-    def _other(self, name: str) -> Found | None:
-        return read_found(self.spec["meeting"], name, "here", self.spec["tag"])
+    def _other(self, name: str, kind: str) -> Found | None:
+        return read_found(self.spec["meeting"], name, kind, self.spec["tag"])
+
+    def take_port(self) -> None:
+        """Of a port that was asked for, shards of one node take that and those after it.
+
+        :raises Failure: one shard did not come
+        :raises Interrupted: we are to end
+        """
+        if self.spec["port"] and len(self.spec["shards"]) > 1:
+            self.publish("placed", 0)
+            before = self.meet("placed")[: self.spec["index"]]
+            self.spec["port"] += [where["node"] for where in before].count(self.node)
+
+    def _reachable(self, found: list[Found]) -> list[Found]:
+        for name, where in zip(self._names(), found, strict=True):
+            if where["node"] != self.node and where["addresses"][0] == self.addresses[0]:
+                raise Failure(
+                    f"{self.name} on {self.node} and {name} on {where['node']} both listen at"
+                    f" {self.addresses[0]}, so that none reaches the other; give the database"
+                    " another interface"
+                )
+        return found
 
     def leave(self) -> None:
         """Take back what was written into the meeting directory."""
-        for kind in ("here", "ready"):
+        for kind in ("placed", "here", "ready"):
             with contextlib.suppress(OSError):
                 os.unlink(meeting_file(self.spec["meeting"], self.name, kind))
         with contextlib.suppress(OSError):
@@ -286,10 +318,11 @@ class Shard:
         :raises Interrupted: we are to end
         """
         self.find_addresses()
+        self.take_port()
         for attempt in range(1, ATTEMPTS + 1):
             port = self.choose_port()
             self.publish("here", port)
-            self._start(self.meet())
+            self._start(self._reachable(self.meet("here")))
             if self._serves(port, again=attempt < ATTEMPTS and not self.spec["port"]):
                 self.publish("ready", port)
                 return self._wait()
@@ -353,10 +386,14 @@ class Shard:
                 raise Interrupted(number)
 
     def _wait(self) -> int:
+        told = False
         while not self._ended():
             for number in self._signals.wait(None):
                 if number in FORWARDED and not self._ended():
+                    told = True
                     os.kill(self._pid, number)
+        if self._status and not told:
+            say(f"{self.name} on {self.node} {describe(self._status)}{self._shown(_FEW)}")
         return self._status or 0
 
     def end_server(self) -> None:
@@ -375,10 +412,11 @@ class Shard:
             return file.read(65536).decode(errors="replace")
         return ""
 
-    def _shown(self) -> str:
+    def _shown(self, most: int = 0) -> str:
         output = self.spec["output"]
-        lines = tail(output)
-        return f"; {output} ends with:{lines}" if lines else f"; {output} is empty"
+        lines = tail(output).splitlines()[-most:]
+        shown = "\n".join(filter(None, lines))
+        return f"; {output} ends with:\n{shown}" if shown else f"; {output} is empty"
 
 
 # -- the words that stand for addresses -----------------------------------------------------------
@@ -449,15 +487,35 @@ def _interfaces() -> list[str]:
 
 
 def load(path: str) -> Spec:
-    """Read what the driver wrote.
+    """Read what the driver wrote; of all shards, what it wrote for that of our rank.
 
-    :raises Failure: it is of another version
+    :raises Failure: it is of another version, or our rank is not known
     """
     with open(path, encoding="utf-8") as file:
-        spec: Spec = json.load(file)
-    if spec["version"] != VERSION:
-        raise Failure(f"{path} has version {spec['version']}, and {VERSION} is what is understood")
+        content = json.load(file)
+    version = content["version"]
+    if version != VERSION:
+        raise Failure(f"{path} has version {version}, and {VERSION} is what is understood")
+    if "specs" in content:
+        roll: Roll = content
+        return load(roll["specs"][rank_of(roll)])
+    spec: Spec = content
     return spec
+
+
+def rank_of(roll: Roll) -> int:
+    """Our rank among all shards.
+
+    :raises Failure: nobody told it, or there are not so many shards
+    """
+    names = roll["rank_variables"]
+    rank = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if not rank.isdecimal() or int(rank) >= len(roll["specs"]):
+        raise Failure(
+            f"of {len(roll['specs'])} shards this is number {rank or 'unknown'}, as"
+            f" {' or '.join(names)} told; start each with a command of its own (single_cmd=False)"
+        )
+    return int(rank)
 
 
 def main(arguments: list[str]) -> int:

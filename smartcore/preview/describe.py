@@ -114,7 +114,9 @@ def preview_of(
 def shard_steps(database: Database, steps: Mapping[str, Step]) -> list[Step]:
     """The steps of a database's shards, as far as they are known."""
     names = [f"{database.name}_{index}" for index in range(database.num_shards)]
-    return [steps[name] for name in names if name in steps]
+    found = [steps[name] for name in names if name in steps]
+    # One step may start all of them.
+    return found or [steps[name] for name in (database.name,) if name in steps]
 
 
 def describe_database(database: Database, steps: Sequence[Step] = ()) -> DatabasePreview:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,11 @@ class RunCommand(ABC):
     """Arguments that make the program say what it is; empty if it need not be asked."""
     node_variable: str = ""
     """Variable by which a task knows its node's name; empty if ``uname -n`` tells it."""
+    rank_variables: tuple[str, ...] = ()
+    """Variables by which a task knows its rank in the whole step, from 0: the first that is set
+    does; none if tasks are not told."""
+    ends_together: Mapping[str, str] = {}
+    """Arguments, by name, with which all tasks end when one has failed; none if they do anyway."""
 
     @abstractmethod
     def facts(self, executable: str, output: str, /) -> Facts:

@@ -7,12 +7,14 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from smartcore import Experiment
@@ -54,12 +56,17 @@ class Placing(Launcher):
 class On(RunCommand):
     probe = ()
     node_variable = "NODE_NAME"
+    rank_variables = ("NO_RANK", "MY_RANK")
+    ends_together = {"together": "yes"}
 
     def facts(self, executable, output, /):
         return Facts(executable)
 
     def build(self, launch, placement, facts, /):
-        return Command((facts.executable, ",".join(placement.hosts), *launch.argv), launch.env)
+        tasks = ",".join(map(str, placement.tasks or (1,)))
+        together = str(launch.settings.run_args.get("together"))
+        hosts = ",".join(placement.hosts)
+        return Command((facts.executable, hosts, tasks, together, *launch.argv), launch.env)
 
 
 class OnSettings(RunSettings):
@@ -79,6 +86,34 @@ class OnSettings(RunSettings):
     def resources(self):
         return Resources(**self.wanted)
 """
+ON = (
+    f"#!{sys.executable}"
+    """
+import os, signal, subprocess, sys
+
+hosts, counts, together, *argv = sys.argv[1:]
+places = [h for h, n in zip(hosts.split(","), counts.split(",")) for _ in range(int(n))]
+if len(places) == 1:
+    os.environ["NODE_NAME"] = places[0]
+    os.execvp(argv[0], argv)
+tasks = {}
+signal.signal(signal.SIGTERM, lambda *_: [task.terminate() for task in tasks.values()])
+for rank, place in enumerate(places):
+    env = {**os.environ, "NODE_NAME": place, "MY_RANK": str(rank)}
+    task = subprocess.Popen(argv, env=env)
+    tasks[task.pid] = task
+worst = 0
+while tasks:
+    pid, status = os.wait()
+    code = os.waitstatus_to_exitcode(status)
+    del tasks[pid]
+    worst = worst or (128 - code if code < 0 else code)
+    if code and together == "yes":
+        for task in tasks.values():
+            task.terminate()
+sys.exit(worst)
+"""
+)
 CLIENT = """
 import json, os, redis
 auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
@@ -99,7 +134,7 @@ def registry(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reg
     site.add("placing", HOOKS, files={"placing_parts": PARTS})
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "on").write_text('#!/bin/sh\nexport NODE_NAME="$1"\nshift\nexec "$@"\n')
+    (programs / "on").write_text(ON)
     (programs / "on").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return Registry([*site.points(), *entry_points(group="smartcore")])
@@ -143,6 +178,81 @@ def test_shards_of_a_cluster_have_nodes_of_their_own(exp: Experiment) -> None:
     hosts = [address.partition(":")[0] for address in database.get_address()]
     assert hosts == database.hosts
     assert use(exp).startswith("b'7'")
+
+
+def test_one_command_starts_all_shards(exp: Experiment, registry: Registry) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=True)
+    exp.start(database)
+    assert sorted(database.hosts) == ["127.0.3.1", "127.0.3.2", "127.0.3.3"]
+    assert [address.split(":")[0] for address in database.get_address()] == database.hosts
+    assert list(exp.statuses()) == ["orchestrator"]
+    (node,) = database
+    assert (node.name, node.num_shards, node.is_mpmd) == ("orchestrator", 3, True)
+    assert [str(shard) for shard in node.get_launched_shard_info()] == database.get_address()
+    assert use(exp).startswith("b'7'")
+    other_path = Path(exp.exp_path).with_name("other")
+    other_path.mkdir()
+    with Experiment("other", str(other_path), "placing", registry=registry) as other:
+        taken = other.reconnect_orchestrator(database.checkpoint_file)
+        assert (taken.hosts, taken.num_shards) == (database.hosts, 3)
+        other.stop("orchestrator")
+    exp.wait("orchestrator", timeout=60)
+    assert exp.statuses()["orchestrator"].is_terminal
+    assert not list((Path(exp.exp_path) / ".smartcore/meetings").iterdir())
+
+
+def test_a_shard_that_dies_ends_all_that_one_command_started(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=True)
+    exp.start(database)
+    shown = f"redis-server {database.get_address()[1]}"
+    (server,) = [each for each in psutil.process_iter() if shown in " ".join(arguments(each))]
+    server.kill()
+    exp.wait("orchestrator", timeout=60)
+    assert exp.statuses()["orchestrator"].state is State.FAILED
+    assert "orchestrator_1 on 127.0.3.2 was killed" in caplog.text
+
+
+def arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has ended
+
+
+def test_one_command_is_refused_where_shards_are_not_told_which_they_are(exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=True, run_command="env")
+    with pytest.raises(UnsupportedError, match="env does not tell them which one each is"):
+        exp.start(database)
+    assert exp.statuses() == {}
+
+
+@pytest.mark.parametrize("single_cmd", [False, True])
+def test_shards_share_the_nodes_that_there_are(exp: Experiment, single_cmd: bool) -> None:
+    hosts = ["127.0.3.1", "127.0.3.3"]
+    database = exp.create_database(16_000, db_nodes=5, hosts=hosts, single_cmd=single_cmd)
+    exp.start(database)
+    assert sorted(database.get_address()) == [
+        *(f"127.0.3.1:{port}" for port in (16_000, 16_001, 16_002)),
+        *(f"127.0.3.3:{port}" for port in (16_000, 16_001)),
+    ]
+    assert use(exp).startswith("b'7'")
+
+
+def test_a_port_in_use_on_a_node_is_named(exp: Experiment) -> None:
+    with socket.create_server(("127.0.3.2", 0)) as stranger:
+        port = stranger.getsockname()[1] - 10_000  # of the cluster's bus
+        database = exp.create_database(port, db_nodes=3)
+        with pytest.raises(DatabaseError, match=f"port {port + 10_000} of 127.0.3.2 on 127.0.3.2"):
+            exp.start(database)
+
+
+def test_ports_that_there_are_not_are_refused_before_anything_starts(exp: Experiment) -> None:
+    database = exp.create_database(55_535, db_nodes=6)
+    with pytest.raises(InputError, match="needs ports up to 65536"):
+        exp.start(database)
+    assert not Path(database.path).exists()
 
 
 def test_shards_run_where_they_were_asked_to(exp: Experiment) -> None:
@@ -295,6 +405,7 @@ NODES = [Node("a", 4), Node("b", 8), Node("c", 8)]
         (4, None, NODES, ["b", "c", "a", "b"]),
         (1, ["c", "a"], NODES, ["c"]),
         (3, ["c", "a", "b"], NODES, ["c", "a", "b"]),
+        (3, ["c", "a"], NODES, ["c", "a", "c"]),
         (1, ["x"], [], ["x"]),
     ],
 )
@@ -305,16 +416,22 @@ def test_each_shard_gets_the_roomiest_node_or_the_one_it_was_given(
     assert choose_hosts(database, free) == [(host,) for host in chosen]
 
 
+def test_shards_are_as_many_on_a_node_as_was_asked() -> None:
+    database = Orchestrator("/nowhere", db_nodes=4, shards_per_node=2)
+    assert choose_hosts(database, NODES) == [("b",), ("c",), ("b",), ("c",)]
+    assert choose_hosts(database, []) == [()] * 4
+
+
+def test_hosts_that_take_too_few_shards_are_refused() -> None:
+    database = Orchestrator("/nowhere", db_nodes=5, hosts=["a", "b"], shards_per_node=2)
+    with pytest.raises(InputError, match="has 5 shards, and a, b take 2 each"):
+        choose_hosts(database, NODES)
+
+
 def test_a_shard_for_which_no_node_has_room_waits_for_any() -> None:
     database = Orchestrator("/nowhere")
     database.set_cpus(9)
     assert choose_hosts(database, NODES) == [()]
-
-
-def test_fewer_hosts_than_shards_are_refused() -> None:
-    database = Orchestrator("/nowhere", db_nodes=3, hosts=["a", "b"])
-    with pytest.raises(InputError, match=r"has 3 shards and 2 hosts \(a, b\)"):
-        choose_hosts(database, NODES)
 
 
 def test_where_nothing_is_known_the_scheduler_chooses() -> None:

@@ -61,6 +61,25 @@ SAID = [
     ),
     ("srun: error: nid001: task 0: Killed", 137, (State.FAILED, Cause.SIGNAL, -9)),
     (
+        (
+            "srun: error: nid002: task 1: Killed\n"
+            "srun: launch/slurm: _step_signal: Terminating StepId=4.12\n"
+            "slurmstepd-nid001: error: *** STEP 4.12 ON nid001 CANCELLED AT 2026-01-01T00:00 ***"
+        ),
+        137,
+        (State.FAILED, Cause.SIGNAL, -9),
+    ),
+    (
+        (
+            "srun: error: nid002: task 1: Exited with exit code 3\n"
+            "srun: launch/slurm: _step_signal: Terminating StepId=4.12\n"
+            "slurmstepd-nid001: error: *** STEP 4.12 ON nid001 CANCELLED AT 2026-01-01T00:00 ***\n"
+            "srun: error: nid001: task 0: Killed"
+        ),
+        137,
+        (State.FAILED, Cause.EXIT_CODE, 3),
+    ),
+    (
         "srun: error: nid001: tasks 0-3: Segmentation fault (core dumped)",
         139,
         (State.FAILED, Cause.SIGNAL, -11),

@@ -119,6 +119,38 @@ def test_shards_run_on_the_hosts_that_were_given(inside: str, exp: Experiment) -
     assert database.hosts == ["nid004", "nid002", "nid001"]
 
 
+def test_one_srun_starts_all_shards_and_ends_all_when_one_dies(
+    inside: str, exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    hosts = ["nid004", "nid002", "nid001"]
+    database = exp.create_database(db_nodes=3, hosts=hosts, single_cmd=True)
+    exp.start(database)
+    assert list(exp.statuses()) == ["orchestrator"]
+    assert sorted(database.hosts) == sorted(hosts)
+    # Told by the servers, in the order of the ranks.
+    shown = [address.split(":")[0] for address in database.get_address()]
+    assert shown == [f"127.0.1.{host[-1]}" for host in database.hosts]
+    model = client(exp, "model")
+    exp.start(model)
+    assert said(model)[0] == "7"
+    node = database.hosts[1]
+    _kill_server(database, 1)
+    exp.wait("orchestrator", timeout=LIMIT)
+    assert exp.statuses()["orchestrator"].state is State.FAILED
+    assert f"orchestrator_1 on {node} was killed by SIGKILL" in caplog.text
+
+
+def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
+    hosts = ["nid002", "nid003"]
+    database = exp.create_database(15_000, db_nodes=6, hosts=hosts, single_cmd=True)
+    exp.start(database)
+    expected = {f"127.0.1.{node}:{port}" for node in (2, 3) for port in (15_000, 15_001, 15_002)}
+    assert set(database.get_address()) == expected
+    model = client(exp, "model")
+    exp.start(model)
+    assert said(model)[0] == "7"
+
+
 def test_a_host_outside_of_the_allocation_is_refused(inside: str, exp: Experiment) -> None:
     database = exp.create_database(hosts="nid009")
     with pytest.raises(InputError, match="nid009, which is not in the allocation"):
@@ -136,10 +168,10 @@ def test_a_shard_that_dies_is_told_of(
     assert "orchestrator_0 failed" in caplog.text
 
 
-def _kill_server(database: Orchestrator) -> None:
-    conf = f"{database.path}/{database.name}_0.conf"
+def _kill_server(database: Orchestrator, index: int = 0) -> None:
+    conf = f"{database.path}/{database.name}_{index}.conf"
     found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    shown = f"redis-server {database.get_address()[0]}"
+    shown = f"redis-server {database.get_address()[index]}"
     pids = [
         int(line.split()[0])
         for line in found.stdout.splitlines()

@@ -34,7 +34,13 @@ Tokens = tuple[str, ...]
 
 
 class MpiCommand(RunCommand):
-    """Builds the command of any of them; the flavour is what ``--version`` says."""
+    """Builds the command of any of them; the flavour is what ``--version`` says.
+
+    All of them end the other ranks when one has failed.
+    """
+
+    # Of Open MPI (mpirun(1)), HPE PALS, and MPICH's hydra, in whose jobs the others are not set.
+    rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK")
 
     def facts(self, executable: str, output: str, /) -> Facts:
         return recognise(executable, output)

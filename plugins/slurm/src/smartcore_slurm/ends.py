@@ -41,6 +41,13 @@ def _code_253(status: Status, line: str) -> Status:
     return replace(status, returncode=253, reason="exit code 253")
 
 
+def _of_a_task(status: Status, line: str) -> Status:
+    code = line.rpartition("Exited with exit code ")[2]
+    if not code.isdecimal():
+        return _by_signal(status, line)
+    return replace(status, returncode=int(code), reason=f"exit code {code}")
+
+
 # The first that is found decides.
 _WORDS: tuple[tuple[re.Pattern[str], Verdict], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), verdict)
@@ -57,6 +64,11 @@ _WORDS: tuple[tuple[re.Pattern[str], Verdict], ...] = tuple(
             _ended(State.FAILED, Cause.START_FAILURE),
         ),
         (_LINE + r"execve\(\): .*$", _ended(State.FAILED, Cause.START_FAILURE)),
+        # With --kill-on-bad-exit, srun itself cancels the step when one task has failed.
+        (
+            r"^srun: error: \S+: tasks? [\d,-]+: .*$(?=(?s:.*)^srun: .*Terminating StepId=)",
+            _of_a_task,
+        ),
         (_LINE + _OF + "CANCELLED AT .*$", _ended(State.CANCELLED, None)),
         (r"^srun: error: \S+: tasks? [\d,-]+: Exited with exit code 253$", _code_253),
         (r"^srun: error: \S+: tasks? [\d,-]+: (?!Exited with).*$", _by_signal),

@@ -42,6 +42,8 @@ class Srun(RunCommand):
     """
 
     node_variable = "SLURMD_NODENAME"
+    rank_variables = ("SLURM_PROCID",)
+    ends_together: Mapping[str, str] = {"kill-on-bad-exit": "1"}
 
     def facts(self, executable: str, output: str, /) -> Facts:
         match = _VERSION.search(output)

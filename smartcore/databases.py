@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -91,6 +91,22 @@ class Databases:
             if not any(runs[name].active for name in self.step_names(database)):
                 database.unbind()
                 del self._running[identifier]
+
+    def end(self, names: Collection[str], timeout: timedelta) -> bool:
+        """Ask shards on this host to end, in their own language; True if they do.
+
+        :param names: of shards
+        """
+        wanted = set(names)
+        for database in self:
+            live = database.live
+            if live is None or live.nodes:
+                continue
+            shards = [shard for shard in live.shards if shard.name in wanted]
+            backend = self._registry.database(live.backend)
+            if shards and backend.end(shards, timeout):
+                wanted -= {shard.name for shard in shards}
+        return not wanted
 
     # -- where they run -------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from smartcore.error import (
     InputError,
     LauncherError,
     StepFailedError,
+    WaitTimeoutError,
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
@@ -453,9 +454,21 @@ class Session:
 
     def stop(self, runs: Sequence[Run]) -> None:
         """End models first, then databases; what has ended already is left as it is."""
-        for kind in (MODEL, SHARD):
-            self.stop_runs([run for run in runs if run.kind == kind])
+        self.stop_runs([run for run in runs if run.kind == MODEL])
+        shards = [run for run in runs if run.kind == SHARD and run.active]
+        self._end_shards(shards)
+        self.stop_runs(shards)
         self.databases.forget_ended(self.runs)
+
+    def _end_shards(self, shards: Sequence[Run]) -> None:
+        # Quicker than a signal. Who does not obey gets the signal, too.
+        kept, grace = self._processes, timedelta(seconds=self.config.number("stop_grace"))
+        if kept is None or not shards:
+            return
+        kept.announce([run.job for run in shards if run.job is not None])
+        if self.databases.end([run.name for run in shards], grace):
+            with suppress(WaitTimeoutError):
+                self.wait(shards, grace)
 
     def stop_runs(self, runs: Sequence[Run]) -> None:
         """End those of ``runs`` that are active."""

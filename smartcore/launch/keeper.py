@@ -21,8 +21,11 @@ Messages are lines of JSON; ``n`` numbers a request and its replies, of which al
     <- {"n": 3, "running": [...], "ended": [{record}, ...]}
     -> {"n": 4, "do": "find", "tags": [...]}
     <- {"n": 4, "found": {tag: id, ...}}
+    -> {"n": 5, "do": "mark", "ids": [...]}
+    <- {"n": 5}
     <- {"ended": [{record}, ...]}
 
+What is marked was asked to end by other means than a signal; its end is one that was stopped.
 ``ended`` of a status are those that could not be written down yet: the disk is full.
 
 What is being started is noted in a file of its own, before and after, so that a client whose keeper
@@ -98,9 +101,13 @@ class Child:
             "time": time.time(),
         }
 
-    def target(self) -> spawn.Target:
+    def mark(self) -> None:
         """Note that it is to be ended, unless it has ended already."""
         self.stopped = self.stopped or not spawn.exited(self.pidfd)
+
+    def target(self) -> spawn.Target:
+        """Mark it; what a stop takes."""
+        self.mark()
         return spawn.Target(self.pid, self.born, os.dup(self.pidfd))
 
 
@@ -296,6 +303,11 @@ class Keeper:
             self._starts.append((client, message))
         elif message["do"] == "stop":
             self._stop(client, message)
+        elif message["do"] == "mark":
+            for job in message["ids"]:
+                if job in self._by_id:
+                    self._by_id[job].mark()
+            self._send(client, {"n": message["n"]})
         elif message["do"] == "find":
             self._send(client, self._find(message))
         else:

@@ -288,6 +288,20 @@ class KeeperProcesses:
         if left:
             self._unkept_processes().stop(left)
 
+    def announce(self, ids: Collection[JobId]) -> None:
+        """Note that these will be asked to end by other means than a signal: their ends are told
+        like those of a stop.
+        """
+        with self._lock:
+            self._stopping |= {job for job in ids if job not in self._ended}
+        found = self._living()
+        if found is not None:
+            try:
+                for _ in found.request({"do": "mark", "ids": [*ids]}, ANSWER):
+                    pass
+            except link.BrokenLinkError as error:
+                log.debug("%s", error)
+
     def insist(self, ids: Collection[JobId]) -> None:
         """KILL at once, also in the stops that follow, until :meth:`relent`; from any thread, also
         beside a stop that waits.

@@ -235,6 +235,14 @@ class DatabaseBackend(ABC):
         """Translate one of the settings ``save``, ``maxmemory``, ``maxmemory-policy``,
         ``maxclients``, ``proto-max-bulk-len``, ``threads`` into this server's directive."""
 
+    def end(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
+        """Ask all shards to end, saving what they are configured to save; True if all have agreed.
+
+        Only quicker than the launcher's signal, which follows for those that did not agree. Never
+        raises, and tells nothing to a server that is not ours.
+        """
+        return False
+
     def environment(self, shards: Sequence[ShardPlan], /) -> Mapping[str, str]:
         """Further variables for models that use this database; most have none."""
         return {}

@@ -374,6 +374,27 @@ class DatabaseContract(Contract):
         room.processes.stop([job])
         assert room.end_of(job).returncode in {0, -signal.SIGTERM}
 
+    @case("F23")
+    def test_what_agrees_to_end_ends_well(self, room: Room) -> None:
+        plans = [*room.plans(name="one"), *room.plans(name="two")]
+        jobs = room.start(*plans)
+        for plan in plans:
+            wait_until(partial(room.backend.ready, [plan], QUICKLY), "a server that is ready")
+        if not room.backend.end(plans, PATIENCE):
+            pytest.skip("it ends by signals only")
+        assert [room.end_of(job).returncode for job in jobs] == [0, 0]
+        assert not room.backend.end(plans, QUICKLY)
+
+    @case("F36")
+    def test_a_server_of_somebody_else_is_not_told_to_end(self, room: Room) -> None:
+        # Not even one that lets everybody in.
+        (theirs,) = room.plans(name="theirs")
+        theirs = replace(theirs, credentials=replace(theirs.credentials, open=True))
+        room.serve(theirs)
+        credentials = replace(theirs.credentials, admin_password="ours")
+        assert not room.backend.end([replace(theirs, credentials=credentials)], QUICKLY)
+        assert room.backend.ready([theirs], QUICKLY)
+
     @case("F21")
     def test_a_plan_can_be_started_again_in_its_directory(self, room: Room) -> None:
         plans = room.plans()

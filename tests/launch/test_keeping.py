@@ -115,6 +115,26 @@ def test_stop_is_polite_first(
     assert (status.state, status.returncode, status.cause) == (State.CANCELLED, 3, Cause.STOPPED)
 
 
+def test_what_ends_by_itself_after_it_was_announced_was_stopped(
+    processes: tuple[KeeperProcesses, Events], step: MakeStep, place: Path, tmp_path: Path
+) -> None:
+    service, events = processes
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    (started,) = service.start([step("sh", "-c", "read line <go")])
+    assert started.id is not None
+    service.announce([started.id])
+    go.write_text("now\n")
+    job, status = events.get(timeout=20)
+    assert (job, status.state, status.returncode) == (started.id, State.CANCELLED, 0)
+    # Also for who comes later.
+    other = KeeperProcesses(place, place)
+    answer = other.attach([started.id])[started.id]
+    assert isinstance(answer, Status)
+    assert answer.state is State.CANCELLED
+    other.close()
+
+
 def test_stop_insists_and_takes_the_whole_session_along(
     processes: tuple[KeeperProcesses, Events], step: MakeStep, tmp_path: Path
 ) -> None:

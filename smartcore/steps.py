@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -79,15 +80,23 @@ class Steps:
         return steps
 
     def check(self, models: Sequence[Model]) -> None:
-        """Refuse colocated databases that their models' run commands cannot start.
+        """Refuse colocated databases that their models' run commands cannot start, and settings
+        that their servers do not know.
 
         :raises UnsupportedError: naming the model
+        :raises InputError: naming the setting
+        :raises DatabaseError: no server program was found
         """
         for model in models:
-            if model.colocation is not None and self._places(model):
-                from smartcore.launch.colocation import nodes_of
+            if model.colocation is None:
+                continue
+            from smartcore.launch.colocation import nodes_of, server_options
 
+            if self._places(model):
                 nodes_of(model, self._registry)
+            kind = self._registry.database(self._config.text("database.backend"))
+            options = server_options(model.colocation, kind)
+            kind.check(kind.find(os.environ), options)
 
     def _built(
         self, model: Model, taken: list[ShardAddress], planned: Mapping[str, str] | None = None

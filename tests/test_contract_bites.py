@@ -93,6 +93,12 @@ SCHEDULERS = {
 DATABASES = {
     "CountsItself": "test_a_shard_tells_how_it_does",
     "FailsForOne": "test_one_shard_that_does_not_answer_spoils_nothing_for_the_others",
+    "KnowsEverySetting": (
+        "test_a_directive_that_does_not_exist_is_refused_by_name_before_the_start"
+    ),
+    "VerifiesNothing": "test_a_server_that_has_not_taken_a_setting_is_found_out",
+    "DoubtsEverything": "test_what_a_server_was_started_with_is_verified",
+    "AsksForSecrets": "test_no_secret_is_in_the_answer_about_settings",
     "ShowsPasswords": "test_a_persons_client_has_its_password_in_the_environment_alone",
 }
 HEAD = """

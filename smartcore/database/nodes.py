@@ -41,7 +41,7 @@ from .plan import server_options
 from .ports import port_offsets
 
 if TYPE_CHECKING:
-    from smartcore.launch.shard import Found, Roll, Spec
+    from smartcore.launch.shard import Found, Question, Roll, Spec
 
 log = get_logger(__name__)
 
@@ -159,6 +159,7 @@ def shard_spec(
     shard: ShardPlan,
     command: Command,
     ready: Ready,
+    inquiry: Ready,
     *,
     tag: str,
     ground: Ground,
@@ -189,16 +190,22 @@ def shard_spec(
         "files": {str(file.path): file.text for file in command.files},
         "cwd": str(shard.directory),
         "output": str(shard.directory / f"{shard.name}.out"),
-        "ready": {
-            # Bytes travel through JSON as Latin-1.
-            "send": ready.send.decode("latin-1"),
-            "expect": ready.expect.decode("latin-1"),
-            "holds": [part.decode("latin-1") for part in ready.holds],
-            "ends": ready.ends.decode("latin-1"),
-        },
+        "ready": words_of(ready),
+        "inquiry": words_of(inquiry),
         "timeout": timeout.total_seconds(),
         "patience": PATIENCE * timeout.total_seconds(),
         "grace": GRACE.total_seconds(),
+    }
+
+
+def words_of(ready: Ready) -> Question:
+    """A question as programs on nodes read it."""
+    # Bytes travel through JSON as Latin-1.
+    return {
+        "send": ready.send.decode("latin-1"),
+        "expect": ready.expect.decode("latin-1"),
+        "holds": [part.decode("latin-1") for part in ready.holds],
+        "ends": ready.ends.decode("latin-1"),
     }
 
 
@@ -220,6 +227,7 @@ def node_steps(
             shard,
             backend.command(server, shard),
             backend.readiness(shard),
+            backend.inquiry(shard),
             tag=tag,
             ground=ground,
             timeout=timeout,

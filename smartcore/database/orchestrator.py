@@ -252,17 +252,30 @@ class Orchestrator(EntityList[DBNode]):
         """Limit the size of one value in bytes; at least a megabyte."""
         self._set("proto-max-bulk-len", str(check_count(size, "size", minimum=1024**2)))
 
+    def set_threads(self, threads: int) -> None:
+        """Let each shard use that many threads: KeyDB serves clients with all of them, Redis and
+        Valkey read and write with them, and run commands in one. Give it as many cores, too, with
+        :meth:`set_cpus`.
+
+        :raises DatabaseError: it runs, and takes that only before the start, as all but newer
+            Valkeys do
+        """
+        self._set("threads", str(check_count(threads, "threads")))
+
     def set_db_conf(self, key: str, value: str) -> None:
         """Set one directive of the server's configuration on every shard.
 
-        :raises DatabaseError: the running server refuses it, in its own words; what is set before
-            the start is refused by the start
+        Made before the start, a name that the server does not know, and a value that it does not
+        take, are refused by the start, before anything is launched.
+
+        :raises DatabaseError: the running server refuses it, in its own words
         """
         self._set(check_text(key, "key"), check_text(value, "value"))
 
     def _set(self, key: str, value: str) -> None:
         if self._live is not None and self._server is not None:
-            self._server.configure(self._live.shards, key, value)
+            directive, given = self._server.option(key, value)
+            self._server.configure(self._live.shards, directive, given)
         self.options[key] = value
 
     # -- settings of the launch -----------------------------------------------------------------

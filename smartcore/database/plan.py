@@ -21,11 +21,6 @@ from .live import database_environment
 from .orchestrator import Orchestrator
 from .ports import listen_hosts
 
-# The settings of which back ends know the directive; everything else is a directive itself.
-TRANSLATED = frozenset(
-    {"save", "maxmemory", "maxmemory-policy", "maxclients", "proto-max-bulk-len", "threads"}
-)
-
 
 def plan_shards(
     database: Orchestrator,
@@ -54,10 +49,7 @@ def plan_shards(
 
 def server_options(database: Orchestrator, backend: DatabaseBackend) -> dict[str, str]:
     """The directives that were asked for, as this kind of server has them."""
-    return dict(
-        backend.option(key, value) if key in TRANSLATED else (key, value)
-        for key, value in database.options.items()
-    )
+    return dict(backend.option(key, value) for key, value in database.options.items())
 
 
 def shard_steps(

@@ -7,14 +7,16 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from smartcore.error import DatabaseError
+from smartcore.launch import sidecar
 from smartcore.launch.report import tail
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
-from smartcore.spec import Credentials, DatabaseBackend, Server, ShardPlan, Step
+from smartcore.spec import Credentials, DatabaseBackend, Ready, Server, ShardPlan, Step
 
 from .checkpoint import write_checkpoint
 from .credentials import new_credentials, write_secret
@@ -29,9 +31,10 @@ from .nodes import (
     nodes_wanted,
     real_shards,
     template_shards,
+    words_of,
 )
 from .orchestrator import Orchestrator
-from .plan import plan_shards, secret_files, shard_steps
+from .plan import plan_shards, secret_files, server_options, shard_steps
 from .ports import choose_ports, listen_hosts
 
 log = get_logger(__name__)
@@ -89,11 +92,12 @@ def start_database(
     :param timeout: how long it may take; on other hosts, when all shards run
     :raises DatabaseError: no server, a port in use, a setting refused, or no answer in time; with
         the end of the server's output
-    :raises InputError: no such network interface
+    :raises InputError: no such network interface, or a setting that the server does not know
     """
     if database.live is not None:
         raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
     server = server or backend.find(environment)
+    backend.check(server, server_options(database, backend))
     hosts = [] if ground is not None else listen_hosts(database.interface)
     directory = Path(database.path)
     directory.mkdir(parents=True, exist_ok=True)
@@ -157,7 +161,8 @@ def _serving(
         steps = shard_steps(backend, server, shards, database.resources())
         try:
             runner.start(steps)
-            _await(runner, backend, shards, steps, deadline)
+            _await(runner, partial(_answers, backend, shards), shards, steps, deadline)
+            _verify(runner, backend, shards, steps, deadline)
         except _PortTakenError as error:
             runner.stop()
             # A port that the user chose is the user's to change.
@@ -189,6 +194,9 @@ def _serving_on_nodes(
     try:
         runner.start(steps)
         await_shards(meeting, runner.failure, runner.waits, timeout, clock=clock)
+        served = real_shards(shards, meeting.found)
+        answers = [where["answer"].encode("latin-1") for where in meeting.found]
+        _judge(backend, served, answers)
     except BaseException as error:
         runner.stop()
         meeting.remove()
@@ -198,7 +206,7 @@ def _serving_on_nodes(
     nodes = nodes_of(meeting.found)
     if len(set(nodes)) < nodes_wanted(database):
         log.warning("shards of %r share nodes: %s", database.name, ", ".join(nodes))
-    return real_shards(shards, meeting.found), steps, nodes
+    return served, steps, nodes
 
 
 class _Deadline:
@@ -218,12 +226,12 @@ class _Deadline:
 
 def _await(
     runner: Runner,
-    backend: DatabaseBackend,
+    served: Callable[[], bool],
     shards: Sequence[ShardPlan],
     steps: Sequence[Step],
     deadline: _Deadline,
 ) -> None:
-    while not _answers(backend, shards):
+    while not served():
         failure = runner.failure()
         if failure:
             message = f"{failure}{_outputs(steps, failure)}"
@@ -236,6 +244,43 @@ def _await(
         # Nothing tells when a server begins to listen; the process's end is seen by the runner.
         pause = min(max(_SHORTEST_PAUSE, _SHARE * deadline.past), _LONGEST_PAUSE)
         time.sleep(min(pause, max(deadline.left, 0)))
+
+
+def _verify(
+    runner: Runner,
+    backend: DatabaseBackend,
+    shards: Sequence[ShardPlan],
+    steps: Sequence[Step],
+    deadline: _Deadline,
+) -> None:
+    answers: list[bytes] = []
+    for question in map(backend.inquiry, shards):
+        answered = partial(_asked, question, answers)
+        _await(runner, answered, shards, steps, deadline)
+    try:
+        _judge(backend, shards, answers)
+    except DatabaseError as error:
+        raise DatabaseError(f"{error}{_outputs(steps)}") from None
+
+
+def _asked(question: Ready, answers: list[bytes]) -> bool:
+    answer = sidecar.ask(_as_asked(question)) if question.send else b""
+    if answer is not None:
+        answers.append(answer)
+    return answer is not None
+
+
+def _as_asked(question: Ready) -> sidecar.Ready:
+    where = question.host, question.port, question.socket
+    return sidecar.Ready(*where, timeout=0, **words_of(question))
+
+
+def _judge(backend: DatabaseBackend, shards: Sequence[ShardPlan], answers: Sequence[bytes]) -> None:
+    left: dict[str, str] = {}
+    for shard, answer in zip(shards, answers, strict=True):
+        left |= backend.verify(shard, answer)
+    for name, reason in left.items():
+        log.warning("whether the database has taken %s was not verified: %s", name, reason)
 
 
 def _answers(backend: DatabaseBackend, shards: Sequence[ShardPlan]) -> bool:

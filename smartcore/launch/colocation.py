@@ -13,7 +13,6 @@ from pathlib import Path
 from smartcore.database import DEFAULT_BACKEND
 from smartcore.database.credentials import new_credentials, secret_text
 from smartcore.database.live import database_environment
-from smartcore.database.plan import TRANSLATED
 from smartcore.database.ports import choose_ports
 from smartcore.entity import ColocationSettings, Model
 from smartcore.error import InputError, UnsupportedError
@@ -102,6 +101,7 @@ def colocate(
     )
     used.append(shard.address)
     server = kind.find(os.environ if environment is None else environment)
+    kind.check(server, shard.options)
     auth = step.cwd / f"{shard.name}.auth.json"
     credentials = shard.credentials
     variables = database_environment(settings.db_identifier, [client], auth, clustered=False)
@@ -178,8 +178,7 @@ def _shard(
             f"the database next to {step.name!r} would listen at {address}, which is an address of"
             " this host, and the model runs on another; leave ifname out"
         )
-    options = dict(settings.server_options)
-    given = options.pop(OPEN_OPTION, None)
+    given = settings.server_options.get(OPEN_OPTION)
     opened = allow_unauthenticated if given is None else given == "yes"
     credentials = new_credentials(open_access=opened)
     if opened and address.port:
@@ -196,13 +195,19 @@ def _shard(
         peers=(address,),
         index=0,
         credentials=credentials,
-        options=dict(
-            kind.option(key, value) if key in TRANSLATED else (key, value)
-            for key, value in options.items()
-        ),
+        options=server_options(settings, kind),
         socket_permissions=strategy.permissions(settings.options, credentials),
     )
     return shard, strategy.client_address(address)
+
+
+def server_options(settings: ColocationSettings, kind: DatabaseBackend) -> dict[str, str]:
+    """The directives that were asked for, as this kind of server has them."""
+    return dict(
+        kind.option(key, value)
+        for key, value in settings.server_options.items()
+        if key != OPEN_OPTION
+    )
 
 
 def spec_path(experiment: Path, step: Step) -> Path:

@@ -44,16 +44,16 @@ from smartcore.launch.sidecar import (
     Interrupted,
     Ready,
     Signals,
+    ask,
     describe,
     end_as,
     returncode,
     say,
-    serves,
     spawn,
     tail,
 )
 
-VERSION = 1
+VERSION = 2
 ATTEMPTS = 5
 # What another node writes is looked for that often, in seconds.
 SHORTEST_PAUSE = 0.01
@@ -92,7 +92,8 @@ if TYPE_CHECKING:
         ``index`` is the shard's place in ``shards``. ``port`` is 0 for a free one between the two
         of ``ports``, and with it those at ``offsets`` above it are taken. ``further`` are the words
         for this shard's addresses after the first. ``timeout`` are the seconds that the server may
-        take, ``patience`` those that other shards may take to come.
+        take, ``patience`` those that other shards may take to come. ``inquiry`` is what to ask when
+        it serves, if there is something to send; the driver gets the answer.
         """
 
         version: int
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
         cwd: str
         output: str
         ready: Question
+        inquiry: Question
         timeout: float
         patience: float
         grace: float
@@ -123,12 +125,13 @@ if TYPE_CHECKING:
         specs: list[str]
 
     class Found(TypedDict):
-        """Where a shard is."""
+        """Where a shard is, and when it serves, what it answered to the inquiry, as Latin-1."""
 
         tag: str
         node: str
         addresses: list[str]
         port: int
+        answer: str
 
 
 class Shard:
@@ -239,10 +242,11 @@ class Shard:
 
     # -- the others -----------------------------------------------------------------------------
 
-    def publish(self, kind: str, port: int) -> None:
+    def publish(self, kind: str, port: int, answer: bytes = b"") -> None:
         """Tell who waits in the meeting directory where this one is.
 
         :param kind: ``here``, or ``ready`` when it serves
+        :param answer: of the server, without secrets
         """
         os.makedirs(self.spec["meeting"], mode=0o700, exist_ok=True)
         content: Found = {
@@ -250,6 +254,7 @@ class Shard:
             "node": self.node,
             "addresses": self.addresses,
             "port": port,
+            "answer": answer.decode("latin-1"),
         }
         _write(meeting_file(self.spec["meeting"], self.name, kind), json.dumps(content))
 
@@ -323,8 +328,9 @@ class Shard:
             port = self.choose_port()
             self.publish("here", port)
             self._start(self._reachable(self.meet("here")))
-            if self._serves(port, again=attempt < ATTEMPTS and not self.spec["port"]):
-                self.publish("ready", port)
+            again = attempt < ATTEMPTS and not self.spec["port"]
+            if self._answer(port, self.spec["ready"], again=again) is not None:
+                self.publish("ready", port, self._inquire(port))
                 return self._wait()
         raise AssertionError("unreachable")
 
@@ -350,17 +356,20 @@ class Shard:
         for source, target in ((null, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
 
-    def _serves(self, port: int, *, again: bool) -> bool:
-        """True when it serves, False if somebody was quicker at the port."""
-        given = self.spec["ready"]
-        ready = Ready(self.addresses[0], port, "", timeout=self.spec["timeout"], **given)
+    def _inquire(self, port: int) -> bytes:
+        question = self.spec["inquiry"]
+        return (self._answer(port, question) or b"") if question["send"] else b""
+
+    def _answer(self, port: int, question: Question, *, again: bool = False) -> bytes | None:
+        """What it answers, as soon as it does; None if somebody was quicker at the port."""
+        ready = Ready(self.addresses[0], port, "", timeout=self.spec["timeout"], **question)
         end = time.monotonic() + ready.timeout
         pause = _FIRST_ASK
-        while not serves(ready):
+        while (answer := ask(ready)) is None:
             self._pause(pause)
             if self._ended():
                 if again and os.strerror(errno.EADDRINUSE) in self._said():
-                    return False
+                    return None
                 raise Failure(
                     f"{self.name} {describe(self._status or 0)} before it served{self._shown()}",
                     self._status or SIDECAR_FAILED,
@@ -371,7 +380,7 @@ class Shard:
                     f" {ready.timeout:g} s{self._shown()}"
                 )
             pause = min(2 * pause, _LONGEST_ASK)
-        return True
+        return answer
 
     def _ended(self) -> bool:
         if self._pid and self._status is None:

@@ -301,6 +301,11 @@ def check_free(sidecar: Sidecar) -> None:
 
 def serves(ready: Ready) -> bool:
     """Ask once."""
+    return ask(ready) is not None
+
+
+def ask(ready: Ready) -> bytes | None:
+    """Ask once; return the answer, None if it is not the one that is expected."""
     try:
         if ready.port:
             connection = socket.create_connection((ready.host, ready.port), _ASK_TIMEOUT)
@@ -316,10 +321,10 @@ def serves(ready: Ready) -> bool:
                 chunk = connection.recv(4096)
                 answer += chunk
                 if not chunk or not answer.startswith(ready.expect[: len(answer)]):
-                    return False
-            return all(part in answer for part in ready.holds)
+                    return None
+            return answer if all(part in answer for part in ready.holds) else None
     except OSError:
-        return False
+        return None
 
 
 # -- the supervisor -------------------------------------------------------------------------------

@@ -96,7 +96,8 @@ class ShardPlan:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How to see that a server serves: connect, send, and compare the first bytes of the answer.
+    """A question to a server, for instance whether it serves: connect, send, and compare the first
+    bytes of the answer.
 
     :param host: TCP host, empty for a unix socket
     :param port: TCP port, 0 for a unix socket
@@ -193,6 +194,15 @@ class DatabaseBackend(ABC):
         """
 
     @abstractmethod
+    def check(self, server: Server, options: Mapping[str, str], /) -> None:
+        """Refuse directives that this server does not know, and values that it does not take, as
+        far as that can be known before it is started.
+
+        :param options: directives, ``name -> value``
+        :raises InputError: naming the directive, and what to do
+        """
+
+    @abstractmethod
     def command(self, server: Server, shard: ShardPlan, /) -> Command:
         """The command of one shard, with its configuration files (secrets inside, mode 0600)."""
 
@@ -211,6 +221,24 @@ class DatabaseBackend(ABC):
     def readiness(self, shard: ShardPlan, /) -> Ready:
         """What to send to a shard, and what it answers when it serves, as a part of a whole cluster
         if there are several: for who must see it on another node, without this class.
+        """
+
+    @abstractmethod
+    def inquiry(self, shard: ShardPlan, /) -> Ready:
+        """What to send to a shard that serves, to be told how it took its ``options``; nothing to
+        send if there is nothing to ask.
+
+        Whoever asks hands the answer to :meth:`verify`, through files as well: there is no secret
+        in it. It is whole when it ends with the question's ``ends``.
+        """
+
+    @abstractmethod
+    def verify(self, shard: ShardPlan, answer: bytes, /) -> Mapping[str, str]:
+        """Judge the answer to :meth:`inquiry`.
+
+        :returns: directives that could not be verified, and why
+        :raises DatabaseError: naming a directive that the shard did not take as it was given, what
+            was asked for and what the server says
         """
 
     @abstractmethod
@@ -233,7 +261,9 @@ class DatabaseBackend(ABC):
     @abstractmethod
     def option(self, key: str, value: str, /) -> tuple[str, str]:
         """Translate one of the settings ``save``, ``maxmemory``, ``maxmemory-policy``,
-        ``maxclients``, ``proto-max-bulk-len``, ``threads`` into this server's directive."""
+        ``maxclients``, ``proto-max-bulk-len``, ``threads`` into this server's directive. Any other
+        key is a directive already, and comes back as it is.
+        """
 
     def end(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
         """Ask all shards to end, saving what they are configured to save; True if all have agreed.

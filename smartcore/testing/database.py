@@ -222,6 +222,19 @@ class DatabaseContract(Contract):
         found: Mapping[str, str] = room.backend.environment(room.plans())
         assert all(isinstance(each, str) for pair in found.items() for each in pair)
 
+    @case("F27")
+    def test_any_other_setting_is_a_directive_already(self, backend: DatabaseBackend) -> None:
+        assert backend.option("some-directive", "a value") == ("some-directive", "a value")
+
+    @case("F30", "F32")
+    def test_a_directive_that_does_not_exist_is_refused_by_name_before_the_start(
+        self, room: Room
+    ) -> None:
+        room.backend.check(room.server, {})
+        room.backend.check(room.server, dict([self.setting]))
+        with pytest.raises(InputError, match="no-such-setting"):
+            room.backend.check(room.server, {**dict([self.setting]), "no-such-setting": "1"})
+
     # -- serving --------------------------------------------------------------------------------
 
     @case("F39")
@@ -285,6 +298,31 @@ class DatabaseContract(Contract):
         assert path.stat().st_mode & 0o777 == 0o700
         ready = room.backend.readiness(plan)
         assert asked(ready).startswith(ready.expect)
+
+    @case("F30")
+    def test_what_a_server_was_started_with_is_verified(self, room: Room) -> None:
+        (plan,) = room.plans(options=dict([self.setting]))
+        room.serve(plan)
+        assert room.backend.verify(plan, asked(room.backend.inquiry(plan))) == {}
+
+    @case("F30")
+    def test_a_server_that_has_not_taken_a_setting_is_found_out(self, room: Room) -> None:
+        (plan,) = room.plans(options={})
+        room.serve(plan)
+        assert not room.backend.inquiry(plan).send
+        assert room.backend.verify(plan, b"") == {}
+        hoped = replace(plan, options=dict([self.setting]))
+        name, value = self.setting
+        with pytest.raises(DatabaseError, match=rf"{plan.name}.*{name}.*{value}"):
+            room.backend.verify(hoped, asked(room.backend.inquiry(hoped)))
+        with pytest.raises(DatabaseError):
+            room.backend.verify(hoped, b"")
+
+    @case("F36")
+    def test_no_secret_is_in_the_answer_about_settings(self, room: Room) -> None:
+        (plan,) = room.plans(options=dict([self.setting]))
+        room.serve(plan)
+        assert b"secret" not in asked(room.backend.inquiry(plan))
 
     @case("F30")
     def test_a_setting_is_set_on_every_running_shard(self, room: Room) -> None:
@@ -412,8 +450,11 @@ def asked(ready: Ready) -> bytes:
         client.connect((ready.host, ready.port) if ready.port else ready.socket)
         client.sendall(ready.send)
         with contextlib.suppress(ConnectionError):
-            while len(answer) < len(ready.expect) and (part := client.recv(4096)):
+            while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
+                part = client.recv(4096)
                 answer += part
+                if not part or not answer.startswith(ready.expect[: len(answer)]):
+                    break
     return answer
 
 

@@ -292,17 +292,6 @@ def test_settings_made_before_the_start_hold_and_those_after_it_are_read_back(
     assert "nonsense" not in database.options
 
 
-def test_a_setting_that_the_server_does_not_know_fails_the_start_in_its_words(
-    tmp_path: Path, runner: Runner, backend: DatabaseBackend, environment: Mapping[str, str]
-) -> None:
-    database = Orchestrator(tmp_path / "db")
-    database.set_db_conf("nonsense", "1")
-    with pytest.raises(DatabaseError, match=r"nonsense(.|\n)*Bad directive"):
-        start_database(database, runner, backend, environment=environment)
-    assert database.live is None
-    assert not runner.jobs()
-
-
 @pytest.mark.parametrize("key", ["user", "port", "requirepass", "INCLUDE", "bad key", "x\ny"])
 def test_a_setting_that_would_undo_the_protection_is_refused(
     tmp_path: Path,

@@ -165,13 +165,28 @@ def test_two_models_at_once_have_databases_of_their_own(
     assert [answer.split()[0] for answer in answers] == ["value"] * 4
 
 
-def test_a_setting_that_the_server_does_not_know_fails_the_model_before_it_starts(
+@pytest.mark.parametrize("option", [("nonsense", "1"), ("maxclients", "many")])
+def test_a_setting_that_the_server_does_not_take_is_refused_by_name(
+    tmp_path: Path, runtime: Path, registry: Registry, option: tuple[str, str]
+) -> None:
+    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options=dict([option]))
+    with pytest.raises(InputError, match=option[0]):
+        colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime)
+
+
+def test_threads_are_those_of_the_server(tmp_path: Path, runtime: Path, registry: Registry) -> None:
+    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options={"threads": "2"})
+    beside = colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime)
+    assert [file for file in beside.command.files if '\nio-threads "2"\n' in file.text]
+
+
+def test_a_server_that_does_not_come_to_serve_fails_the_model_before_it_starts(
     tmp_path: Path, runtime: Path, registry: Registry
 ) -> None:
-    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options={"nonsense": "1"})
+    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options={"loadmodule": "/no.so"})
     done = run(colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime))
     assert done.returncode == 125
-    assert "Bad directive" in done.stderr
+    assert "Can't load module from /no.so" in done.stderr
     assert done.stdout == ""
 
 

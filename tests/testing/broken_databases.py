@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from smartcore.error import DatabaseError
-from smartcore.spec import Command, Server, ShardPlan, ShardStatistics
+from smartcore.spec import Command, Ready, Server, ShardPlan, ShardStatistics
 from smartcore_redis.backend import RedisBackend
 
 
@@ -38,3 +38,25 @@ class ShowsPasswords(RedisBackend):
         command = super().client(server, shard)
         assert command is not None
         return replace(command, argv=(*command.argv, "-a", shard.credentials.password))
+
+
+class KnowsEverySetting(RedisBackend):
+    def check(self, server: Server, options: Mapping[str, str], /) -> None:
+        pass
+
+
+class VerifiesNothing(RedisBackend):
+    def verify(self, shard: ShardPlan, answer: bytes, /) -> Mapping[str, str]:
+        return {}
+
+
+class DoubtsEverything(RedisBackend):
+    def verify(self, shard: ShardPlan, answer: bytes, /) -> Mapping[str, str]:
+        return dict.fromkeys(shard.options, "who knows")
+
+
+class AsksForSecrets(RedisBackend):
+    def inquiry(self, shard: ShardPlan, /) -> Ready:
+        question = super().inquiry(shard)
+        echo = f"ECHO {shard.credentials.admin_password}\r\n".encode()
+        return replace(question, send=question.send.replace(b"*1\r\n$4\r\nPING", echo + b"PING"))

@@ -12,6 +12,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from smartcore import Experiment
 from smartcore.database import Orchestrator
+from smartcore.error import DatabaseError, InputError
 from smartcore.spec import Server
 
 Client = redis.Redis | RedisCluster
@@ -38,17 +39,27 @@ def test_an_old_server_serves_protects_its_data_and_keeps_it(
         with pytest.raises(AuthenticationError), admin(database, 0, password="wrong") as other:
             other.ping()
         database.set_db_conf("maxclients", "77")
+        with pytest.raises(DatabaseError, match=r"io-threads.* only before the start"):
+            database.set_threads(2)
+        with pytest.raises(DatabaseError, match=r"no-such-setting='1': .*[^t]$"):
+            database.set_db_conf("no-such-setting", "1")
         for shard in range(shards):
             with admin(database, shard) as own:
                 own.save()
         exp.stop(database)
         assert not database.is_active()
 
+        database.set_threads(2)
         exp.start(database)
         with client(database) as user:
             assert [user.get(key) for key in keys] == [key.encode() for key in keys]
         with admin(database, 0) as own:
             assert own.config_get("maxclients") == {"maxclients": "77"}
+            assert own.config_get("io-threads") == {"io-threads": "2"}
+        exp.stop(database)
+        database.set_db_conf("no-such-setting", "1")
+        with pytest.raises(InputError, match="'no-such-setting'"):
+            exp.start(database)
 
 
 def version(database: Orchestrator) -> str:

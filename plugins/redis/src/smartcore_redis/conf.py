@@ -38,6 +38,8 @@ RESERVED = frozenset(
         "masteruser",
         "pidfile",
         "port",
+        "primaryauth",
+        "primaryuser",
         "protected-mode",
         "requirepass",
         "supervised",
@@ -114,8 +116,7 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
     if server.conf:
         yield f"include {quoted(server.conf)}"
     for name, value in shard.options.items():
-        check_directive(name)
-        yield f"{name} {_words(value)}"
+        yield from option_lines(name, value)
     yield f"bind {' '.join(hosts) or '127.0.0.1'}"
     yield f"port {address.port}"
     yield f"protected-mode {_protected(shard.credentials, hosts)}"
@@ -136,6 +137,17 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
     yield 'requirepass ""'
     yield 'masterauth ""'
     yield from users(shard.credentials)
+
+
+def option_lines(name: str, value: str) -> list[str]:
+    """The lines that set one directive.
+
+    :raises InputError: a name that is not free to choose
+    """
+    check_directive(name)
+    # Lines of this directive add up, also with those of the user's own configuration.
+    before = ['save ""'] if name.lower() == "save" else []
+    return [*before, f"{name} {_words(value)}"]
 
 
 def _words(value: str) -> str:

@@ -14,10 +14,11 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
+import redis
 from slurm_cluster import Cluster
 
 from smartcore import Experiment
-from smartcore.database import Orchestrator
+from smartcore.database import Orchestrator, read_secret
 from smartcore.entity import Model
 from smartcore.error import InputError, UnsupportedError
 from smartcore.spec import State
@@ -222,6 +223,46 @@ def test_a_shard_runs_as_a_batch_job(slurm: Cluster, exp: Experiment) -> None:
     assert said(model)[0] == "7"
     exp.stop(database)
     assert exp.statuses()["orchestrator_0"].state is State.CANCELLED
+
+
+def test_what_was_set_is_what_slurm_and_the_server_have(slurm: Cluster, exp: Experiment) -> None:
+    database = exp.create_database(batch=True, db_identifier="settled", time="00:10:00")
+    database.set_hosts("nid002")
+    database.set_walltime("00:07:00")
+    database.set_cpus(2)
+    database.set_batch_arg("comment", "mine")
+    database.set_run_arg("time", "5")
+    database.set_max_clients(77)
+    database.set_threads(2)
+    exp.start(database)
+    user = f"--user={os.geteuid()}"
+    jobs = slurm.run("squeue", "--noheader", user, "--format=%j|%C|%l|%N|%k").splitlines()
+    (job,) = [line for line in jobs if line.startswith("settled")]
+    assert job.split("|")[1:] == ["2", "7:00", "nid002", "mine"]
+    assert database.live is not None
+    number = database.live.jobs["settled_0"].partition("#")[0]
+    steps = slurm.run("squeue", "--steps", "--noheader", user, "--format=%i|%l|%N").splitlines()
+    (step,) = [line for line in steps if line.startswith(f"{number}.0|")]
+    assert step.split("|")[1:] == ["5:00", "nid002"]
+    username, password = read_secret(database.live.admin_file)
+    where = database.live.shards[0].address
+    with redis.Redis(where.host, where.port, username=username, password=password) as admin:
+        assert admin.config_get("maxclients", "io-threads") == {
+            "maxclients": "77",
+            "io-threads": "2",
+        }
+        database.set_max_memory("1gb")
+        assert admin.config_get("maxmemory") == {"maxmemory": str(2**30)}
+
+
+def test_a_setting_that_the_server_does_not_take_costs_no_job(
+    slurm: Cluster, exp: Experiment
+) -> None:
+    database = exp.create_database(batch=True, db_identifier="wrong")
+    database.set_db_conf("maxclients", "many")
+    with pytest.raises(InputError, match="does not take maxclients='many'"):
+        exp.start(database)
+    assert exp.statuses() == {}
 
 
 def test_three_shards_run_in_one_batch_job(slurm: Cluster, exp: Experiment) -> None:

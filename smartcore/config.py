@@ -168,6 +168,14 @@ SETTINGS: Final = (
         minimum=0,
     ),
     Setting(
+        "database.telemetry_interval",
+        "SMARTCORE_DB_TELEMETRY_INTERVAL",
+        Kind.NUMBER,
+        5.0,
+        "seconds between two samples of a database whose telemetry is enabled",
+        minimum=0.1,
+    ),
+    Setting(
         "scheduler.queries_per_minute",
         "SMARTCORE_SCHEDULER_QUERIES_PER_MINUTE",
         Kind.NUMBER,

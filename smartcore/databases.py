@@ -25,6 +25,7 @@ from smartcore.spec import JobId, Places, State, Step
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from smartcore.database.nodes import Ground
+    from smartcore.database.sampler import Sampler
 
 log = get_logger(__name__)
 
@@ -37,6 +38,10 @@ class Book(Protocol):
     @property
     def engine(self) -> Engine:
         """What drives them."""
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """The newest run of each name."""
 
     def new_run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
         """The next run of a step; it is not launched yet."""
@@ -57,6 +62,7 @@ class Databases:
         self._path, self._registry, self._config = path, registry, config
         self._builder, self._book = builder, book
         self._running: dict[str, Orchestrator] = {}
+        self._samplers: dict[str, Sampler] = {}
 
     def __iter__(self) -> Iterator[Orchestrator]:
         return iter(self._running.values())
@@ -91,6 +97,8 @@ class Databases:
             if not any(runs[name].active for name in self.step_names(database)):
                 database.unbind()
                 del self._running[identifier]
+                database.telemetry.on_change = None
+                self._sample(database)
 
     def end(self, names: Collection[str], timeout: timedelta) -> bool:
         """Ask shards on this host to end, in their own language; True if they do.
@@ -189,7 +197,7 @@ class Databases:
             ground=ground,
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
         )
-        self._running[database.db_identifier] = database
+        self._take(database)
 
     def follow(
         self, database: Orchestrator, jobs: Mapping[str, str], keep: Callable[[Sequence[Run]], None]
@@ -220,7 +228,7 @@ class Databases:
                 f"the database {database.db_identifier!r} is not running any more:"
                 f" {', '.join(ended)} ended; start it anew"
             )
-        self._running[database.db_identifier] = database
+        self._take(database)
 
     def adopt(self, identifier: str, checkpoint: str) -> None:
         """Take up what an earlier driver of this experiment started; its runs are known already."""
@@ -231,7 +239,42 @@ class Databases:
         except SmartcoreError as error:
             log.warning("the database %r runs, but cannot be used: %s", identifier, error)
         else:
-            self._running[identifier] = database
+            self._take(database)
+
+    def _take(self, database: Orchestrator) -> None:
+        identifier = database.db_identifier
+        self._running[identifier] = database
+        if identifier in self._samplers:  # of its earlier life, which ended by itself
+            self._samplers.pop(identifier).stop()
+        database.telemetry.on_change = partial(self._sample, database)
+        self._sample(database)
+
+    # -- numbers --------------------------------------------------------------------------------
+
+    def _sample(self, database: Orchestrator) -> None:
+        # Samples are taken of what runs and is switched on.
+        identifier = database.db_identifier
+        wanted = database.telemetry.is_enabled and self._running.get(identifier) is database
+        if not wanted and identifier in self._samplers:
+            self._samplers.pop(identifier).stop()
+        elif wanted and identifier not in self._samplers:
+            from smartcore.database.sampler import Sampler
+
+            names = shard_names(database)
+            interval = self._config.number("database.telemetry_interval")
+            self._samplers[identifier] = Sampler(
+                self._path,
+                identifier,
+                database.statistics,
+                lambda: any(self._book.runs[name].active for name in names),
+                interval,
+            )
+            self._samplers[identifier].start()
+
+    def close(self) -> None:
+        """Take no more samples; what runs goes on."""
+        while self._samplers:
+            self._samplers.popitem()[1].stop()
 
 
 class _ShardRunner:

@@ -539,17 +539,20 @@ class Experiment:
             raise InputTypeError("a database does not finish by itself; ask its is_active()")
         return not any(run.active for run in self._session.started([entity]))
 
-    def summary(self, style: str = "github") -> str:
+    def summary(self, style: str = "github", *, databases: bool = False) -> str:
         """A table of everything that was launched, also of what still runs, with the ids that the
         workload manager's own commands take, as far as it tells them.
 
-        :param style: a table format of the package tabulate
+        :param style: a table format of the package tabulate, or ``json``
+        :param databases: add what each shard of its databases does: memory, keys, clients,
+            operations; as ``smartcore db top`` shows it live. Operations in a second are those
+            that the server measures, hits those since its start
         """
-        from smartcore.summary import SummaryRow, summary_table
+        from smartcore.summary import SummaryRow, summary_text
 
         now = time.monotonic()
         names = self._session.native_ids()
-        return summary_table(
+        return summary_text(
             (
                 SummaryRow(
                     run.name,
@@ -563,6 +566,7 @@ class Experiment:
                 for run in self._session.history
             ),
             style,
+            self._session.database_rows() if databases else None,
         )
 
     def reconnect_orchestrator(self, checkpoint: str) -> Orchestrator:

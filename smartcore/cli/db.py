@@ -12,6 +12,7 @@ import click
 from smartcore.error import SmartcoreError
 
 from .db_connect import connect
+from .db_plot import plot
 from .db_stop import stop
 from .db_top import top
 from .db_views import DATABASE, chosen_views, without_blanks
@@ -38,6 +39,7 @@ def db() -> None:
 
 
 db.add_command(connect)
+db.add_command(plot)
 db.add_command(stop)
 db.add_command(top)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from smartcore.entity import DBNode, EntityList, TelemetryConfiguration
 from smartcore.error import DatabaseError, InputTypeError, UnsupportedError
-from smartcore.spec import DatabaseBackend, Resources, ShardAddress, Step
+from smartcore.spec import DatabaseBackend, Resources, ShardAddress, ShardStatistics, Step
 from smartcore.spec.settings import RunSettings
 from smartcore.spec.values import check_count, check_flag, check_hosts, check_text, parse_walltime
 
@@ -29,6 +29,19 @@ DEFAULT_BACKEND: Final = "redis"
 
 CHECKPOINT_FILE: Final = "smartcore_db.json"
 _ASK_TIMEOUT = timedelta(seconds=1)
+
+
+class DatabaseTelemetry(TelemetryConfiguration):
+    """The switch for the telemetry of one database."""
+
+    on_change: Callable[[], None] | None = None
+    """Called after each switch, by who drives it."""
+
+    def _on_enable(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    _on_disable = _on_enable
 
 
 class Orchestrator(EntityList[DBNode]):
@@ -117,7 +130,7 @@ class Orchestrator(EntityList[DBNode]):
         self.batch_args: dict[str, str | None] = {}
         self.walltime: str | None = None
         self.cpus: int | None = None
-        self._telemetry = TelemetryConfiguration()
+        self._telemetry = DatabaseTelemetry()
         self._live: LiveDatabase | None = None
         self._server: DatabaseBackend | None = None
         if "cpus_per_shard" in self.further:
@@ -180,8 +193,10 @@ class Orchestrator(EntityList[DBNode]):
         return list(self._user_hosts)
 
     @property
-    def telemetry(self) -> TelemetryConfiguration:
-        """The switch for its telemetry; off unless enabled."""
+    def telemetry(self) -> DatabaseTelemetry:
+        """The switch for its telemetry, its numbers over time; off unless enabled. It may be
+        switched while the database runs.
+        """
         return self._telemetry
 
     def resources(self) -> Resources:
@@ -215,6 +230,15 @@ class Orchestrator(EntityList[DBNode]):
             return self._server.ready(self._live.shards, _ASK_TIMEOUT)
         except DatabaseError:
             return False  # somebody else's server is there now
+
+    def statistics(self) -> Sequence[ShardStatistics]:
+        """How each shard does; nothing unless it runs. Takes little more than a second if one does
+        not answer, which is told in its place.
+        """
+        live, server = self._live, self._server  # it may be stopped meanwhile
+        if live is None or server is None:
+            return []
+        return server.statistics(live.shards, _ASK_TIMEOUT)
 
     def get_address(self) -> list[str]:
         """Where its shards listen, as ``host:port``.

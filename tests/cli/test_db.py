@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,15 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import Result
 
+from smartcore.database.sampler import DIRECTORY, write_sample
 from smartcore.error import DatabaseError
+from smartcore.spec import ShardStatistics
 from smartcore_redis.backend import RedisBackend, ValkeyBackend
 
 WAIT = 60
+Run = Callable[..., Result]
 DRIVER = """
 import sys
 from smartcore import Experiment
@@ -385,6 +389,36 @@ def _listening(port: int) -> list[psutil.Process]:
     return [
         psutil.Process(one.pid) for one in found if one.pid and one.laddr and one.laddr.port == port
     ]
+
+
+# -- plot ---------------------------------------------------------------------------------------
+
+
+def sample(experiment: Path, identifier: str) -> None:
+    for stamp in (1000, 2000):
+        directory = experiment / DIRECTORY / identifier / f"{identifier}_0"
+        write_sample(directory, stamp, ShardStatistics(f"{identifier}_0", memory=stamp), 1.0)
+
+
+def test_plot_writes_a_picture_named_like_the_database(
+    smartcore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sample(tmp_path, "kept")
+    assert smartcore("db", "plot", ".").stdout == "written to kept.png\n"
+    assert (tmp_path / "kept.png").read_bytes().startswith(b"\x89PNG")
+    told = json.loads(smartcore("db", "plot", ".", "-o", "a.svg", "--json").stdout)
+    assert told == {"database": "kept", "file": "a.svg", "shards": ["kept_0"]}
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+def test_plot_asks_which_one_if_there_are_several(smartcore: Run, tmp_path: Path) -> None:
+    done = smartcore("db", "plot", str(tmp_path))
+    assert (done.exit_code, "telemetry.enable()" in done.stderr) == (1, True)
+    sample(tmp_path, "kept")
+    sample(tmp_path, "other")
+    done = smartcore("db", "plot", str(tmp_path))
+    assert (done.exit_code, "choose one with --db: kept, other" in done.stderr) == (1, True)
 
 
 # -- stop, and what has ended -------------------------------------------------------------------

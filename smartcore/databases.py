@@ -26,6 +26,7 @@ from smartcore.spec import JobId, Places, State, Step
 if TYPE_CHECKING:
     from smartcore.database.nodes import Ground
     from smartcore.database.sampler import Sampler
+    from smartcore.summary import DatabaseRow
 
 log = get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Databases:
         self._builder, self._book = builder, book
         self._running: dict[str, Orchestrator] = {}
         self._samplers: dict[str, Sampler] = {}
+        self._identifiers: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Orchestrator]:
         return iter(self._running.values())
@@ -244,12 +246,34 @@ class Databases:
     def _take(self, database: Orchestrator) -> None:
         identifier = database.db_identifier
         self._running[identifier] = database
+        self._identifiers |= dict.fromkeys(self.step_names(database), identifier)
         if identifier in self._samplers:  # of its earlier life, which ended by itself
             self._samplers.pop(identifier).stop()
         database.telemetry.on_change = partial(self._sample, database)
         self._sample(database)
 
     # -- numbers --------------------------------------------------------------------------------
+
+    def rows(self) -> list[DatabaseRow]:
+        """What each shard does; of a database that has ended, its steps with nothing."""
+        from smartcore.database.figures import Figures, between
+        from smartcore.summary import DatabaseRow
+
+        rows = []
+        running: set[str] = set()
+        for live in self.live:
+            running |= {step.name for step in live.steps}
+            answers = self._running[live.identifier].statistics()
+            told = {one.name: one for one in between(answers)}
+            for shard in live.shards:
+                run = self._book.runs[live.step_of(shard.index).name]
+                one = told[shard.name] if run.active and shard.name in told else Figures(shard.name)
+                rows.append(DatabaseRow(live.identifier, run.status.state.value, one))
+        for run in self._book.runs.values():
+            if run.kind == SHARD and run.name not in running:
+                identifier = self._identifiers.get(run.name, run.name.rpartition("_")[0])
+                rows.append(DatabaseRow(identifier, run.status.state.value, Figures(run.name)))
+        return rows
 
     def _sample(self, database: Orchestrator) -> None:
         # Samples are taken of what runs and is switched on.
@@ -260,7 +284,7 @@ class Databases:
         elif wanted and identifier not in self._samplers:
             from smartcore.database.sampler import Sampler
 
-            names = shard_names(database)
+            names = self.step_names(database)
             interval = self._config.number("database.telemetry_interval")
             self._samplers[identifier] = Sampler(
                 self._path,

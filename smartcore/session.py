@@ -57,7 +57,6 @@ from smartcore.telemetry import TelemetryWriter
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from smartcore.progress import Counts, Progress
-    from smartcore.summary import DatabaseRow
 
 log = get_logger(__name__)
 
@@ -598,23 +597,6 @@ class Session:
         """
         ids = [run.job for run in self.history if run.job is not None]
         return self.engine.native_ids(ids) if ids else {}
-
-    def database_rows(self) -> list[DatabaseRow]:
-        """What each shard does, of all databases that were ever started."""
-        from smartcore.database.figures import Figures, between
-        from smartcore.summary import DatabaseRow
-
-        shards = [run for run in self.runs.values() if run.kind == SHARD]
-        answers = [one for database in self.databases for one in database.statistics()]
-        known = {one.name: one for one in between(answers)}
-        return [
-            DatabaseRow(
-                run.name.rpartition("_")[0],
-                run.status.state.value,
-                known.get(run.name, Figures(run.name)) if run.active else Figures(run.name),
-            )
-            for run in shards
-        ]
 
     def active_models(self) -> list[Run]:
         """All models that are queued or running."""

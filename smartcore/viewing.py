@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,7 +26,7 @@ class DatabaseView:
 
     :param identifier: its ``db_identifier``
     :param checkpoint: the file by which another driver finds it
-    :param runs: the newest run of each shard
+    :param runs: the newest run of each of its steps: each shard is one, or all of them are
     :param known: what its checkpoint tells, None if that cannot be read; without passwords, if
         those are not to be had
     :param problem: why it cannot be asked, empty if it can
@@ -57,6 +58,11 @@ class DatabaseView:
             return f"{active} of {len(self.runs)} run"
         return self.status.state.value
 
+    def run_of(self, index: int) -> Run | None:
+        """The run that a shard is, or is a part of."""
+        name = self.known.step_of(index).name if self.known is not None else ""
+        return next((run for run in self.runs if run.name == name), None)
+
     def ask(self, registry: Registry, timeout: timedelta = PATIENCE) -> tuple[ShardStatistics, ...]:
         """How its shards do, in their order; nothing if it has ended or is not known.
 
@@ -67,8 +73,8 @@ class DatabaseView:
         shards = self.known.shards
         if self.problem:
             return tuple(ShardStatistics(shard.name, self.problem) for shard in shards)
-        active = {run.name for run in self.runs if run.active}
-        asked = [shard for shard in shards if shard.name in active]
+        runs = [self.run_of(shard.index) for shard in shards]
+        asked = [shard for shard, run in zip(shards, runs, strict=True) if run and run.active]
         answers = registry.database(self.known.backend).statistics(asked, timeout)
         told = {answer.name: answer for answer in answers}
         return tuple(
@@ -88,15 +94,16 @@ def view_databases(observer: Observer) -> list[DatabaseView]:
 def _view(
     observer: Observer, identifier: str, checkpoint: Path, runs: Sequence[Run]
 ) -> DatabaseView:
-    own = [run for run in runs if run.name.rpartition("_")[0] == identifier]
+    names = re.compile(rf"{re.escape(identifier)}(_\d+)?")
+    own = [run for run in runs if names.fullmatch(run.name)]
     view = DatabaseView(identifier, checkpoint, tuple(own))
     try:
         known = _read(checkpoint, secrets=False)
     except SmartcoreError as error:
         return replace(view, problem=str(error))
     # An earlier life may have had more shards.
-    names = {shard.name for shard in known.shards}
-    view = replace(view, runs=tuple(run for run in own if run.name in names), known=known)
+    steps = {step.name for step in known.steps}
+    view = replace(view, runs=tuple(run for run in own if run.name in steps), known=known)
     if not view.running:
         return view
     try:

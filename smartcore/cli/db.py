@@ -201,7 +201,6 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
             "password needed": not known.credentials.open,
             "auth file": str(known.auth_file),
         }
-    runs = {run.name: run for run in view.runs}
     shards = known.shards if known else ()
     nodes = known.nodes if known and known.nodes else [""] * len(shards)
     facts["problem"] = problem or None
@@ -210,11 +209,12 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
             "name": shard.name,
             "address": str(shard.address),
             "node": node or None,
-            "state": runs[shard.name].status.state.value if shard.name in runs else None,
-            "output": str(runs[shard.name].step.stdout) if shard.name in runs else None,
+            "state": run.status.state.value if run else None,
+            "output": str(run.step.stdout) if run else None,
             **told.get(shard.name, {}),
         }
         for shard, node in zip(shards, nodes, strict=True)
+        for run in [view.run_of(shard.index)]
     ]
     return facts
 
@@ -223,12 +223,11 @@ def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list
     from smartcore.database.figures import Figures, columns, figures, size
 
     told = {answer.name: answer for answer in answers}
-    runs = {run.name: run for run in view.runs}
     known = view.known
     assert known is not None
     rows: list[dict[str, Json]] = []
     for shard, node in zip(known.shards, known.nodes or [""] * len(known.shards), strict=True):
-        answer = told.get(shard.name)
+        answer, run = told.get(shard.name), view.run_of(shard.index)
         shown = columns(figures(answer) if answer else Figures(shard.name))
         well = answer is not None and answer.answered
         rows.append(
@@ -236,7 +235,7 @@ def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list
                 "shard": shard.name,
                 "address": str(shard.address),
                 "node": node,
-                "state": runs[shard.name].status.state.value if shard.name in runs else None,
+                "state": run.status.state.value if run else None,
                 "memory": shown.pop("memory"),
                 "peak": size(answer.memory_peak) if answer and well else None,
                 **shown,

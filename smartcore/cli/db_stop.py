@@ -19,7 +19,6 @@ from .output import Json, json_option, print_json
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
-    from smartcore.launch.run import Run
     from smartcore.spec import ShardStatistics
     from smartcore.viewing import DatabaseView
 
@@ -61,21 +60,19 @@ def stop(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
         answers = {view.identifier: _ask(shell, view) for view in running}
         began = time.time()
         names = [run.name for view in running for run in view.runs if run.active]
-        stopped = {run.name: run for run in observer.stop(names)} if names else {}
+        if names:
+            observer.stop(names)
     fates = {
-        answer.name: fate(answer, began)
-        for told in answers.values()
-        for answer in told
-        if answer.name in stopped
+        view.identifier: {one.name: fate(one, began) for one in answers[view.identifier]}
+        for view in running
     }
     if as_json:
-        print_json({"stopped": [_facts(view, stopped, fates) for view in running]})
+        print_json({"stopped": [_facts(view, fates[view.identifier]) for view in running]})
         return
     for view in running:
         click.echo(f"stopped {view.identifier}")
-        for run in view.runs:
-            if run.name in fates:
-                click.echo(f"  {run.name}: {fates[run.name].told}")
+        for name, found in fates[view.identifier].items():
+            click.echo(f"  {name}: {found.told}")
     if not running:
         click.echo(f"nothing was running: {'; '.join(map(how_it_ended, views))}")
 
@@ -119,14 +116,15 @@ def _changed(file: Path | None) -> datetime | None:
         return None
 
 
-def _facts(
-    view: DatabaseView, stopped: Mapping[str, Run], fates: Mapping[str, _Fate]
-) -> dict[str, Json]:
-    shards: list[Json] = []
-    for run in view.runs:
-        found = fates.get(run.name)
-        if run.name in stopped:
-            written = found.written.isoformat() if found and found.written else None
-            data = found.told if found else None
-            shards.append({"name": run.name, "job": run.job, "written": written, "data": data})
-    return {"database": view.identifier, "shards": shards}
+def _facts(view: DatabaseView, fates: Mapping[str, _Fate]) -> dict[str, Json]:
+    return {
+        "database": view.identifier,
+        "shards": [
+            {
+                "name": name,
+                "data": found.told,
+                "written": found.written.isoformat() if found.written else None,
+            }
+            for name, found in fates.items()
+        ],
+    }

@@ -22,8 +22,11 @@ from smartcore import Experiment
 from smartcore.database import Orchestrator, read_secret
 from smartcore.database.ground import choose_hosts
 from smartcore.error import DatabaseError, InputError, UnsupportedError
+from smartcore.observe import Observer
 from smartcore.registry import Registry
 from smartcore.spec import Node, State
+from smartcore.testing.running import wait_until
+from smartcore.viewing import view_databases
 
 if TYPE_CHECKING:
     from tests.conftest import Site
@@ -239,6 +242,30 @@ def test_shards_share_the_nodes_that_there_are(exp: Experiment, single_cmd: bool
         *(f"127.0.3.3:{port}" for port in (16_000, 16_001)),
     ]
     assert use(exp).startswith("b'7'")
+
+
+@pytest.mark.parametrize("single_cmd", [False, True])
+def test_numbers_are_those_of_shards_however_they_were_started(
+    exp: Experiment, registry: Registry, single_cmd: bool
+) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=single_cmd)
+    database.telemetry.enable()
+    exp.start(database)
+    names = [f"orchestrator_{index}" for index in range(3)]
+    rows = json.loads(exp.summary("json", databases=True))["databases"]
+    assert [(row["shard"], row["status"]) for row in rows] == [(name, "Running") for name in names]
+    assert all(row["memory"] for row in rows)
+    path = Path(exp.exp_path)
+    samples = [path / f".smartcore/telemetry/orchestrator/{name}/memory.csv" for name in names]
+    wait_until(lambda: all(file.exists() for file in samples), "a sample of each shard")
+    with Observer(path, registry, registry.load_config()) as observer:
+        (view,) = view_databases(observer)
+        assert [answer.name for answer in view.ask(registry) if answer.answered] == names
+        exp.stop(database)
+        (view,) = view_databases(observer)
+        assert (view.state, view.ask(registry)) == ("Cancelled", ())
+    rows = json.loads(exp.summary("json", databases=True))["databases"]
+    assert {(row["database"], row["status"]) for row in rows} == {("orchestrator", "Cancelled")}
 
 
 def test_a_port_in_use_on_a_node_is_named(exp: Experiment) -> None:

@@ -178,6 +178,9 @@ class Databases:
 
         if self.on_nodes(database):
             self.ground(database)
+        elif database.run_args:
+            names, name = ", ".join(database.run_args), database.name
+            log.warning("run arguments of %r without a run command have no effect: %s", name, names)
         backend = self._registry.database(database.backend)
         backend.check(backend.find(os.environ), server_options(database, backend))
 

@@ -281,8 +281,7 @@ class Orchestrator(EntityList[DBNode]):
         Valkey read and write with them, and run commands in one. Give it as many cores, too, with
         :meth:`set_cpus`.
 
-        :raises DatabaseError: it runs, and takes that only before the start, as all but newer
-            Valkeys do
+        :raises DatabaseError: it runs, and its server takes that only before the start
         """
         self._set("threads", str(check_count(threads, "threads")))
 
@@ -305,7 +304,7 @@ class Orchestrator(EntityList[DBNode]):
     # -- settings of the launch -----------------------------------------------------------------
 
     def set_cpus(self, num_cpus: int) -> None:
-        """Give each shard that many cores."""
+        """Give each shard that many cores, where a run command or a batch job places it."""
         self.cpus = check_count(num_cpus, "num_cpus")
 
     def set_hosts(self, host_list: str | Sequence[str]) -> None:

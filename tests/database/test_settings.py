@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
+from smartcore import Experiment
 from smartcore.database import LiveDatabase, Orchestrator, Runner, read_secret, start_database
 from smartcore.error import DatabaseError, InputError
 from smartcore.spec import DatabaseBackend, Ready, ShardPlan
@@ -229,3 +232,54 @@ def test_the_users_own_checkpoints_give_way_to_those_of_the_database(
     mine = {**environment, "REDIS_CONF": os.fspath(conf)}
     live = start_database(database, runner, backend, environment=mine)
     assert shown(live, "save") == ["60 1"]
+
+
+@pytest.fixture
+def exp(
+    tmp_path: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Experiment]:
+    monkeypatch.setenv("REDIS_PATH", environment["REDIS_PATH"])
+    with Experiment("exp", str(tmp_path), launcher="local") as made:
+        yield made
+
+
+@pytest.mark.parametrize("strategy", ["colocate_db_tcp", "colocate_db_uds"])
+def test_a_keyword_that_no_server_knows_keeps_everything_from_being_launched(
+    exp: Experiment, strategy: str
+) -> None:
+    database = exp.create_database()
+    model = exp.create_model("model", exp.create_run_settings("true"))
+    getattr(model, strategy)(maxmemory="1gb", no_such_setting=3, db_identifier="near")
+    with pytest.raises(InputError, match="no-such-setting"):
+        exp.start(database, model)
+    assert exp.statuses() == {}
+    assert database.live is None
+
+
+@pytest.mark.parametrize("strategy", ["colocate_db_tcp", "colocate_db_uds"])
+def test_keywords_of_colocation_reach_its_server(exp: Experiment, strategy: str) -> None:
+    code = """
+import json, os, redis
+auth, where = json.load(open(os.environ["SMARTCORE_DB_AUTH"])), os.environ["SSDB"]
+client = (
+    redis.Redis(unix_socket_path=where.removeprefix("unix://"), **auth)
+    if where.startswith("unix")
+    else redis.Redis(port=int(where.split(":")[1]), **auth)
+)
+print(json.dumps({name: client.config_get(name)[name] for name in ("maxclients", "io-threads")}))
+"""
+    model = exp.create_model("model", exp.create_run_settings(sys.executable, ["-c", code]))
+    getattr(model, strategy)(maxclients=77, threads=2)
+    exp.start(model)
+    path = Path(model.path)
+    said = (path / "model.out").read_text() or (path / "model.err").read_text()
+    assert json.loads(said) == {"maxclients": "77", "io-threads": "2"}
+
+
+def test_run_arguments_that_nothing_reads_are_told_of(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database()
+    database.set_run_arg("exclusive")
+    exp.start(database)
+    assert [text for text in caplog.messages if "exclusive" in text and "no effect" in text]

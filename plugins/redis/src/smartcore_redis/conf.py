@@ -145,7 +145,7 @@ def option_lines(name: str, value: str) -> list[str]:
     :raises InputError: a name that is not free to choose
     """
     check_directive(name)
-    # Lines of this directive add up, also with those of the user's own configuration.
+    # 6.2 adds its lines up, also with those of the user's own configuration.
     before = ['save ""'] if name.lower() == "save" else []
     return [*before, f"{name} {_words(value)}"]
 

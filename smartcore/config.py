@@ -160,6 +160,13 @@ SETTINGS: Final = (
         "let clients in that send no password, as SmartRedis clients do",
     ),
     Setting(
+        "database.tls",
+        "SMARTCORE_DB_TLS",
+        Kind.FLAG,
+        False,
+        "encrypt connections to databases, but for colocated ones; SmartRedis clients cannot",
+    ),
+    Setting(
         "database.start_timeout",
         "SMARTCORE_DB_START_TIMEOUT",
         Kind.NUMBER,
@@ -221,11 +228,16 @@ SETTINGS: Final = (
     ),
 )
 
+_OF_DATABASES: Final = {
+    "SMARTCORE_DB_AUTH": "set for models: the file with the password of their database; with"
+    " _<identifier> for each of several",
+    "SMARTCORE_DB_CA": "set for models: the file with the certificate of the authority of their"
+    " database, if connections are encrypted; with _<identifier> for each of several",
+}
 OTHER_VARIABLES: Final = {
     "SMARTCORE_CONFIG": "one file to read instead of the user's and the site's",
     "SMARTCORE_TAG": "set for all that is launched: names the launch",
-    "SMARTCORE_DB_AUTH": "set for models: the file with the password of their database; with"
-    " _<identifier> for each of several",
+    **_OF_DATABASES,
 }
 
 _BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
@@ -483,9 +495,10 @@ def misspelt_variables(environment: Environment) -> dict[str, str]:
     import difflib
 
     known = [*(setting.variable for setting in SETTINGS), *OTHER_VARIABLES]
+    of_databases = tuple(f"{name}_" for name in _OF_DATABASES)
     found = {}
     for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known and not name.startswith(f"{known[-1]}_"):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(of_databases):
             near = difflib.get_close_matches(name, known, 1, cutoff=0.8)
             if near:
                 found[name] = near[0]

@@ -279,13 +279,14 @@ class Experiment:
             and end together; otherwise one that dies leaves the others alone
         :param db_identifier: name by which models tell several databases apart
         :param kwargs: ``allow_unauthenticated=True`` admits clients that send no password;
-            ``backend`` names another kind of server
+            ``backend`` names another kind of server; ``tls=True`` encrypts connections
         """
         from smartcore.database import Orchestrator
         from smartcore.entity.entity import check_name
 
         check_name(db_identifier)
         kwargs.setdefault("backend", self._config.text("database.backend"))
+        kwargs.setdefault("tls", self._config.flag("database.tls"))
         return Orchestrator(
             path=path or str(Path(self.exp_path) / db_identifier),
             port=port,

@@ -231,6 +231,7 @@ def test_a_misspelt_variable_is_found() -> None:
         "SMARTCORE_MAX_RUNING": "3",
         "SMARTCORE_MAX_RUNNING": "3",
         "SMARTCORE_DB_AUTH_second": "x",
+        "SMARTCORE_DB_CA_second": "x",
         "SMARTCORE_FLUX_URI": "of a plugin",
         "HOME": "/",
     }

@@ -93,7 +93,7 @@ def check_further(given: Mapping[str, object]) -> dict[str, object]:
     """
     unknown = sorted(set(given) - KNOWN - INFERENCE)
     if unknown:
-        known = ", ".join(sorted({"allow_unauthenticated", "backend"} | KNOWN))
+        known = ", ".join(sorted({"allow_unauthenticated", "backend", "tls"} | KNOWN))
         raise InputError(
             f"a database has no argument {', '.join(map(repr, unknown))}; those besides the named"
             f" ones are: {known}; set_db_conf sets directives of the server"

@@ -13,7 +13,16 @@ from pathlib import Path
 
 from smartcore.error import DatabaseError, DatabaseFileError, PathNotFoundError
 from smartcore.registry import Registry
-from smartcore.spec import Command, Credentials, Server, ShardAddress, ShardPlan, Step, Tag
+from smartcore.spec import (
+    Certificate,
+    Command,
+    Credentials,
+    Server,
+    ShardAddress,
+    ShardPlan,
+    Step,
+    Tag,
+)
 
 from .credentials import read_secret
 from .live import LiveDatabase
@@ -25,6 +34,7 @@ _ASK_TIMEOUT = timedelta(seconds=2)
 
 def checkpoint_text(live: LiveDatabase, host: str) -> str:
     """What the file holds; see :func:`read_checkpoint` for the way back."""
+    certificate = live.credentials.certificate
     content = {
         "version": VERSION,
         "identifier": live.identifier,
@@ -33,6 +43,7 @@ def checkpoint_text(live: LiveDatabase, host: str) -> str:
         "open": live.credentials.open,
         "auth_file": live.auth_file.name,
         "admin_file": live.admin_file.name,
+        "authority_file": certificate.file.name if certificate else "",
         "server": {
             "executable": live.server.executable,
             "version": live.server.version,
@@ -118,7 +129,8 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
     user, password = read_secret(auth) if secrets else ("", "")
     admin_name, admin_password = read_secret(admin) if secrets else ("", "")
     opened = bool(content["open"])
-    credentials = Credentials(admin_name, admin_password, user, password, opened)
+    certificate = _certificate(directory, str(content.get("authority_file", "")))
+    credentials = Credentials(admin_name, admin_password, user, password, opened, certificate)
     shards = [_mapping(item) for item in _list(content["shards"])]
     server = _mapping(content["server"])
     environment = _mapping(content.get("environment", {}))
@@ -145,6 +157,16 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
         environment={key: str(value) for key, value in environment.items()},
         nodes=tuple(filter(None, (str(item.get("node", "")) for item in shards))),
     )
+
+
+def _certificate(directory: Path, name: str) -> Certificate | None:
+    if not name:
+        return None
+    file = directory / name
+    try:
+        return Certificate(file.read_text(encoding="utf-8"), file)
+    except OSError as error:
+        raise DatabaseFileError(f"cannot read {file}: {error.strerror}") from error
 
 
 def _step(name: str, item: Mapping[str, object], directory: Path) -> Step:
@@ -195,6 +217,7 @@ def reconnect(
         db_identifier=live.identifier,
         allow_unauthenticated=live.credentials.open,
         backend=live.backend,
+        tls=live.credentials.certificate is not None,
     )
     database.bind(live, backend)
     return database, dict(live.jobs)

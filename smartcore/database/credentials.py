@@ -29,7 +29,12 @@ def secret_text(username: str, password: str) -> str:
 
 
 def write_secret(path: Path, username: str, password: str) -> None:
-    """Write a secret's file, whole or not at all; from the start only its owner may read it.
+    """Write a secret's file, as :func:`write_private` does."""
+    write_private(path, secret_text(username, password))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; from the start only its owner may read it.
 
     :raises DatabaseFileError: it cannot be written
     """
@@ -38,7 +43,7 @@ def write_secret(path: Path, username: str, password: str) -> None:
         partial.unlink(missing_ok=True)
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(secret_text(username, password))
+            stream.write(text)
         partial.replace(path)
     except OSError as error:
         raise DatabaseFileError(f"cannot write {path}: {error.strerror}") from error

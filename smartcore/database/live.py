@@ -65,26 +65,40 @@ def variable(name: str, identifier: str) -> str:
 
 
 def database_environment(
-    identifier: str, addresses: Iterable[str], auth_file: Path, *, clustered: bool
+    identifier: str,
+    addresses: Iterable[str],
+    auth_file: Path,
+    *,
+    clustered: bool,
+    authority: Path | None = None,
 ) -> dict[str, str]:
     """The variables by which a client finds one database.
 
     ``SSDB`` and ``SR_DB_TYPE`` are those of SmartRedis; ``SMARTCORE_DB_AUTH`` names the file with
-    user and password.
+    user and password, and ``SMARTCORE_DB_CA``, if connections are encrypted, that with the
+    certificate of the authority (PEM) that signed the servers'.
     """
-    return {
+    env = {
         variable("SSDB", identifier): ",".join(addresses),
         variable("SR_DB_TYPE", identifier): CLUSTERED if clustered else STANDALONE,
         variable("SMARTCORE_DB_AUTH", identifier): str(auth_file),
     }
+    if authority is not None:
+        env[variable("SMARTCORE_DB_CA", identifier)] = str(authority)
+    return env
 
 
 def client_environment(databases: Iterable[LiveDatabase]) -> dict[str, str]:
     """The variables by which models find all these databases; no secrets."""
     env: dict[str, str] = {}
     for live in databases:
+        certificate = live.credentials.certificate
         env |= live.environment
         env |= database_environment(
-            live.identifier, live.addresses, live.auth_file, clustered=live.shards[0].clustered
+            live.identifier,
+            live.addresses,
+            live.auth_file,
+            clustered=live.shards[0].clustered,
+            authority=certificate.file if certificate else None,
         )
     return env

@@ -37,7 +37,7 @@ from smartcore.spec import (
 from smartcore.spec.addresses import HIGHEST_PORT, LOWEST_PORT
 
 from .orchestrator import Orchestrator
-from .plan import server_options
+from .plan import planned_credentials, server_options
 from .ports import port_offsets
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def planned_on_nodes(
     if database.live is not None:
         return list(database.live.steps)
     server = backend.find(environment)
-    shards = template_shards(database, backend, Credentials(""))
+    shards = template_shards(database, backend, planned_credentials(database))
     tag, timeout = make_tag(database.name), timedelta(0)
     return list(node_steps(database, backend, server, shards, tag, ground, timeout))
 
@@ -206,6 +206,7 @@ def words_of(ready: Ready) -> Question:
         "expect": ready.expect.decode("latin-1"),
         "holds": [part.decode("latin-1") for part in ready.holds],
         "ends": ready.ends.decode("latin-1"),
+        "authority": ready.authority,
     }
 
 

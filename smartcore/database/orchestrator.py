@@ -72,6 +72,7 @@ class Orchestrator(EntityList[DBNode]):
         ``SMARTCORE_DB_ALLOW_UNAUTHENTICATED``
     :param backend: registered name of the kind of server
     :param queue: queue or partition of the batch job
+    :param tls: encrypt connections, which clients must ask for; SmartRedis cannot
     :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``; ``shards_per_node`` spreads
         shards over fewer nodes than there are
     :raises UnsupportedError: two shards
@@ -100,6 +101,7 @@ class Orchestrator(EntityList[DBNode]):
         allow_unauthenticated: bool | None = None,
         backend: str = DEFAULT_BACKEND,
         queue: str | None = None,
+        tls: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init__(check_identifier(db_identifier), path)
@@ -117,6 +119,7 @@ class Orchestrator(EntityList[DBNode]):
             check_flag(allow_unauthenticated, "allow_unauthenticated")
         self.allow_unauthenticated = allow_unauthenticated
         self.backend = check_text(backend, "backend")
+        self.tls = check_flag(tls, "tls")
         self.further = check_further(
             {
                 "threads_per_queue": threads_per_queue,
@@ -355,10 +358,15 @@ class Orchestrator(EntityList[DBNode]):
             raise DatabaseError(f"the database {self.name!r} is running; stop it first")
         directory = Path(self.path)
         shards = [f"{self.name}_{index}" for index in range(self._shards)]
-        outputs = [self.name, *shards]
-        names = [f"{shard}{suffix}" for shard in outputs for suffix in (".out", ".err", ".conf")]
+        suffixes = (".out", ".err", ".conf", ".pem")
+        names = [f"{each}{suffix}" for each in (self.name, *shards) for suffix in suffixes]
         names += [f"nodes-{shard}.conf" for shard in shards]
-        names += [f"{self.name}.auth.json", f"{self.name}.admin.json", CHECKPOINT_FILE]
+        names += [
+            f"{self.name}.auth.json",
+            f"{self.name}.admin.json",
+            f"{self.name}.ca.pem",
+            CHECKPOINT_FILE,
+        ]
         for name in names:
             (directory / name).unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smartcore.launch.step import make_tag
 from smartcore.spec import (
+    Certificate,
     Credentials,
     DatabaseBackend,
     Resources,
@@ -90,7 +91,7 @@ def planned_shards(
     server = backend.find(os.environ if environment is None else environment)
     hosts = listen_hosts(database.interface)
     ports = database.ports or [0] * database.num_shards
-    shards = plan_shards(database, backend, Credentials(""), hosts, ports)
+    shards = plan_shards(database, backend, planned_credentials(database), hosts, ports)
     return list(shard_steps(backend, server, shards, database.resources()))
 
 
@@ -98,6 +99,17 @@ def secret_files(database: Orchestrator) -> tuple[Path, Path]:
     """Where the models' password is, and smartcore's own."""
     directory, name = Path(database.path), database.db_identifier
     return directory / f"{name}.auth.json", directory / f"{name}.admin.json"
+
+
+def authority_file(database: Orchestrator) -> Path:
+    """Where clients find by whom the certificate of the servers is signed, if they have one."""
+    return Path(database.path) / f"{database.db_identifier}.ca.pem"
+
+
+def planned_credentials(database: Orchestrator) -> Credentials:
+    """Without secrets, for a preview."""
+    certificate = Certificate("", authority_file(database)) if database.tls else None
+    return Credentials("", certificate=certificate)
 
 
 def planned_environment(database: Orchestrator, *, on_nodes: bool = False) -> dict[str, str]:
@@ -110,4 +122,7 @@ def planned_environment(database: Orchestrator, *, on_nodes: bool = False) -> di
     auth, _ = secret_files(database)
     addresses = [f"{host}:{port}" for port in ports]
     clustered = database.num_shards > 1
-    return database_environment(database.db_identifier, addresses, auth, clustered=clustered)
+    authority = authority_file(database) if database.tls else None
+    return database_environment(
+        database.db_identifier, addresses, auth, clustered=clustered, authority=authority
+    )

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from smartcore.log import get_logger
 from smartcore.spec import Credentials, DatabaseBackend, Ready, Server, ShardPlan, Step
 
 from .checkpoint import write_checkpoint
-from .credentials import new_credentials, write_secret
+from .credentials import new_credentials, write_private, write_secret
 from .live import LiveDatabase
 from .nodes import (
     Ground,
@@ -34,7 +35,7 @@ from .nodes import (
     words_of,
 )
 from .orchestrator import Orchestrator
-from .plan import plan_shards, secret_files, server_options, shard_steps
+from .plan import authority_file, plan_shards, secret_files, server_options, shard_steps
 from .ports import choose_ports, listen_hosts
 
 log = get_logger(__name__)
@@ -93,20 +94,27 @@ def start_database(
     :raises DatabaseError: no server, a port in use, a setting refused, or no answer in time; with
         the end of the server's output
     :raises InputError: no such network interface, or a setting that the server does not know
+    :raises UnsupportedError: it is to have TLS, and the server has none
     """
     if database.live is not None:
         raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
     server = server or backend.find(environment)
     backend.check(server, server_options(database, backend))
+    certificate = backend.certificate(server, authority_file(database)) if database.tls else None
     hosts = [] if ground is not None else listen_hosts(database.interface)
     directory = Path(database.path)
     directory.mkdir(parents=True, exist_ok=True)
     given = database.allow_unauthenticated
-    credentials = new_credentials(open_access=allow_unauthenticated if given is None else given)
+    credentials = replace(
+        new_credentials(open_access=allow_unauthenticated if given is None else given),
+        certificate=certificate,
+    )
     _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
     auth, admin = secret_files(database)
     write_secret(auth, credentials.user, credentials.password)
     write_secret(admin, credentials.admin, credentials.admin_password)
+    if certificate is not None:
+        write_private(certificate.file, certificate.authority)
     nodes: tuple[str, ...] = ()
     if ground is None:
         shards, steps = _serving(

@@ -166,6 +166,11 @@ def _refuse_misplaced(strategy: Reach, further: Mapping[str, object]) -> None:
             "limit_app_cpus is not supported: the application keeps its own pinning;"
             " leave it out and pin the database with custom_pinning"
         )
+    if "tls" in further:
+        raise UnsupportedError(
+            "tls is not supported for a colocated database: what it is told does not leave the"
+            " node; leave it out, or use a database of its own (create_database(tls=True))"
+        )
     for name in further:
         owner = _OWN_OPTIONS.get(name)
         if owner is not None:

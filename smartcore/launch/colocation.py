@@ -273,4 +273,5 @@ def _ready(ready: Ready) -> dict[str, object]:
         "send": ready.send.decode("latin-1"),
         "expect": ready.expect.decode("latin-1"),
         "timeout": ready.timeout.total_seconds(),
+        "authority": ready.authority,
     }

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         expect: str
         holds: list[str]
         ends: str
+        authority: str
 
     class Spec(TypedDict):
         """What the driver wrote.

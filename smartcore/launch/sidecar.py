@@ -78,7 +78,17 @@ class Interrupted(Exception):
 class Ready:
     """How to see that a sidecar serves."""
 
-    __slots__ = ("ends", "expect", "holds", "host", "port", "send", "socket", "timeout")
+    __slots__ = (
+        "authority",
+        "ends",
+        "expect",
+        "holds",
+        "host",
+        "port",
+        "send",
+        "socket",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -90,8 +100,10 @@ class Ready:
         timeout: float,
         holds: Iterable[str] = (),
         ends: str = "",
+        authority: str = "",
     ) -> None:
         self.host, self.port, self.socket, self.timeout = host, port, socket, timeout
+        self.authority = authority
         # Bytes travel through JSON as Latin-1.
         self.send, self.expect = send.encode("latin-1"), expect.encode("latin-1")
         self.holds, self.ends = [text.encode("latin-1") for text in holds], ends.encode("latin-1")
@@ -315,16 +327,37 @@ def ask(ready: Ready) -> bytes | None:
             connection.settimeout(_ASK_TIMEOUT)
             if not ready.port:
                 connection.connect(ready.socket)
-            connection.sendall(ready.send)
-            answer = b""
-            while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
-                chunk = connection.recv(4096)
-                answer += chunk
-                if not chunk or not answer.startswith(ready.expect[: len(answer)]):
-                    return None
-            return answer if all(part in answer for part in ready.holds) else None
+            if not ready.authority:
+                return _answer(ready, connection)
+            with secure(connection, ready.authority) as encrypted:
+                return _answer(ready, encrypted)
     except OSError:
         return None
+
+
+def _answer(ready: Ready, connection: socket.socket) -> bytes | None:
+    connection.sendall(ready.send)
+    answer = b""
+    while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
+        chunk = connection.recv(4096)
+        answer += chunk
+        if not chunk or not answer.startswith(ready.expect[: len(answer)]):
+            return None
+    return answer if all(part in answer for part in ready.holds) else None
+
+
+def secure(connection: socket.socket, authority: str) -> socket.socket:
+    """Speak TLS from here on.
+
+    :param authority: who must have signed the certificate that the other side shows, as PEM, and
+        has signed no other: so its address is not looked at
+    :raises OSError: it shows another one, or does not speak TLS
+    """
+    import ssl
+
+    context = ssl.create_default_context(cadata=authority)
+    context.check_hostname = False
+    return context.wrap_socket(connection)
 
 
 # -- the supervisor -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from .batch_settings import BatchSettings
 from .colocation import Colocation, ColocationRequest, Sidecar
 from .container import Container, Singularity
 from .database import (
+    Certificate,
     Credentials,
     DatabaseBackend,
     Ready,
@@ -74,6 +75,7 @@ __all__ = [
     "BatchService",
     "BatchSettings",
     "Cause",
+    "Certificate",
     "Check",
     "CheckResult",
     "Closes",

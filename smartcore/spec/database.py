@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from smartcore.error import UnsupportedError
+
 from .work import Command
 
 
@@ -31,6 +33,23 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the servers of one database show to prove who they are, in PEM (RFC 7468).
+
+    :param authority: certificate of the authority that signed theirs, and nothing else: clients
+        need not look at addresses
+    :param file: absolute path of the file in which clients find ``authority``
+    :param certificate: the servers' own; not known to who only connects, as is ``key``
+    :param key: the private key to it: a secret
+    """
+
+    authority: str
+    file: Path
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """Who may do what with one experiment's databases. Secrets: never printed, never on a command
     line.
@@ -40,6 +59,8 @@ class Credentials:
     :param user: name of the user that models use; may not administrate
     :param password: its password
     :param open: clients that send no password are let in as ``user``
+    :param certificate: connections are encrypted, and servers prove with it who they are; None for
+        plain connections
     """
 
     admin: str
@@ -47,6 +68,7 @@ class Credentials:
     user: str = "default"
     password: str = field(default="", repr=False)
     open: bool = False
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +129,8 @@ class Ready:
     :param holds: what must be in it besides
     :param ends: bytes with which the whole answer ends, if ``holds`` are looked for in it
     :param timeout: how long it may take until it serves
+    :param authority: speak TLS, and only to who has a certificate of this authority (PEM); empty
+        for a plain connection
     """
 
     host: str = ""
@@ -117,6 +141,7 @@ class Ready:
     holds: tuple[bytes, ...] = ()
     ends: bytes = b""
     timeout: timedelta = timedelta(seconds=30)
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +217,15 @@ class DatabaseBackend(ABC):
 
         :raises DatabaseError: where it was looked for, and how to get one
         """
+
+    def certificate(self, server: Server, file: Path, /) -> Certificate:
+        """Make a certificate for one database, if the server can use it.
+
+        :param file: where clients will find the authority's certificate; not written here
+        :raises UnsupportedError: the server has no TLS
+        :raises PluginMissingError: what makes certificates is not installed
+        """
+        raise UnsupportedError(f"databases of the kind {self.name!r} have no TLS; leave tls out")
 
     @abstractmethod
     def check(self, server: Server, options: Mapping[str, str], /) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from smartcore.error import DatabaseError, InputError
+from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.spec import (
+    Certificate,
     Credentials,
     DatabaseBackend,
     JobId,
@@ -290,6 +292,32 @@ class DatabaseContract(Contract):
             client.connect(("127.0.0.2", plan.address.port))
 
     @case("F36")
+    def test_it_speaks_tls_if_it_has_a_certificate_and_gets_none_if_it_cannot(
+        self, room: Room
+    ) -> None:
+        (plan,) = room.plans()
+        try:
+            own, other = (room.backend.certificate(room.server, room.path / "ca") for _ in "12")
+        except UnsupportedError as error:
+            assert "TLS" in str(error)
+            return
+        assert own.key
+        assert own.key not in own.authority + own.certificate + repr(own)
+        plan = encrypted(plan, own)
+        room.serve(plan)
+        ready = room.backend.readiness(plan)
+        assert ready.authority == own.authority
+        assert asked(ready).startswith(ready.expect)
+        with pytest.raises(DatabaseError):
+            room.backend.ready([encrypted(plan, other)], QUICKLY)
+        with pytest.raises(OSError), socket.socket() as plain:
+            plain.settimeout(PATIENCE.total_seconds())
+            plain.connect((ready.host, ready.port))
+            plain.sendall(ready.send)
+            assert not plain.recv(100).startswith(ready.expect)
+            raise ConnectionError
+
+    @case("F36")
     def test_a_unix_socket_is_as_private_as_asked_for(self, room: Room) -> None:
         path = room.path / "s"
         address = ShardAddress(socket=str(path))
@@ -441,20 +469,34 @@ class DatabaseContract(Contract):
             room.processes.stop([job])
 
 
+def encrypted(plan: ShardPlan, certificate: Certificate) -> ShardPlan:
+    """The same shard with a certificate."""
+    return replace(plan, credentials=replace(plan.credentials, certificate=certificate))
+
+
 def asked(ready: Ready) -> bytes:
     """What is answered there, as far as it is looked at."""
     family = socket.AF_INET if ready.port else socket.AF_UNIX
-    answer = b""
     with socket.socket(family) as client:
         client.settimeout(PATIENCE.total_seconds())
         client.connect((ready.host, ready.port) if ready.port else ready.socket)
-        client.sendall(ready.send)
-        with contextlib.suppress(ConnectionError):
-            while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
-                part = client.recv(4096)
-                answer += part
-                if not part or not answer.startswith(ready.expect[: len(answer)]):
-                    break
+        if not ready.authority:
+            return _answer(client, ready)
+        context = ssl.create_default_context(cadata=ready.authority)
+        context.check_hostname = False  # the authority has signed one certificate only
+        with context.wrap_socket(client) as secure:
+            return _answer(secure, ready)
+
+
+def _answer(client: socket.socket, ready: Ready) -> bytes:
+    answer = b""
+    client.sendall(ready.send)
+    with contextlib.suppress(ConnectionError):
+        while len(answer) < len(ready.expect) or not answer.endswith(ready.ends):
+            part = client.recv(4096)
+            answer += part
+            if not part or not answer.startswith(ready.expect[: len(answer)]):
+                break
     return answer
 
 

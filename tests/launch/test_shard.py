@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from smartcore.database import Orchestrator
 from smartcore.database.credentials import new_credentials
 from smartcore.database.nodes import Ground, node_steps, template_shards
+from smartcore.error import UnsupportedError
 from smartcore.launch import shard as program
 from smartcore.launch.process import write_files
-from smartcore.spec import Command, Placement, Resources, Server, Step
+from smartcore.spec import Certificate, Command, Placement, Resources, Server, Step
 from smartcore_redis.backend import RedisBackend
 
 LIMIT = 30
@@ -45,6 +46,7 @@ class Shards:
     path: Path
     children: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     timeout: float = 20
+    certificate: Certificate | None = None
 
     @property
     def meeting(self) -> Path:
@@ -52,7 +54,7 @@ class Shards:
 
     def steps(self, database: Orchestrator, server: str = "") -> tuple[Step, ...]:
         backend = RedisBackend()
-        credentials = new_credentials(open_access=True)
+        credentials = replace(new_credentials(open_access=True), certificate=self.certificate)
         ground = Ground(self.path, front, (Resources(),) * database.num_shards)
         found = backend.find(os.environ)
         used = Server(server, "", "") if server else found
@@ -174,6 +176,51 @@ def test_three_shards_meet_and_form_a_cluster(shards: Shards, tmp_path: Path) ->
     for child in shards.children.values():
         child.terminate()
     assert {died(child) for child in shards.children.values()} == {""}
+
+
+def test_encrypted_shards_are_found_serving_by_those_who_trust_them(
+    shards: Shards, tmp_path: Path
+) -> None:
+    backend = RedisBackend()
+    file = tmp_path / "ca.pem"
+    try:
+        certificate = backend.certificate(backend.find(os.environ), file)
+    except UnsupportedError as error:
+        assert os.environ.get("CI") != "true", error
+        pytest.skip(str(error))
+    file.write_text(certificate.authority)
+    shards.certificate = certificate
+    steps = shards.steps(Orchestrator(tmp_path / "db", db_nodes=3))
+    assert certificate.key not in " ".join(word for step in steps for word in step.command.argv)
+    for step in steps:
+        shards.start(step)
+    found = [shards.ready(step.name) for step in steps]
+    with redis.Redis(
+        port=int(str(found[0]["port"])),
+        host=_host(found[0]),
+        ssl=True,
+        ssl_ca_certs=str(file),
+        ssl_check_hostname=False,
+    ) as connected:
+        assert connected.ping()
+        assert "cluster_state:ok" in str(connected.execute_command("CLUSTER", "INFO"))
+    assert stat.S_IMODE((tmp_path / "db/orchestrator_0.pem").stat().st_mode) == 0o600
+
+
+def test_a_shard_is_not_taken_to_serve_if_another_authority_signed_for_it(
+    shards: Shards, tmp_path: Path
+) -> None:
+    backend = RedisBackend()
+    try:
+        one, other = (backend.certificate(backend.find(os.environ), tmp_path) for _ in range(2))
+    except UnsupportedError as error:
+        assert os.environ.get("CI") != "true", error
+        pytest.skip(str(error))
+    shards.certificate, shards.timeout = one, 1.0
+    (step,) = shards.steps(Orchestrator(tmp_path / "db"))
+    question = json.loads(step.command.files[0].text)["ready"] | {"authority": other.authority}
+    child = shards.start(step, ready=question)
+    assert "did not serve" in died(child)
 
 
 def test_a_shard_whose_sisters_do_not_come_says_so(shards: Shards, tmp_path: Path) -> None:

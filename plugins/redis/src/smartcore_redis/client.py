@@ -16,9 +16,11 @@ def client_command(server: Server, shard: ShardPlan) -> Command:
     address, credentials = shard.address, shard.credentials
     tcp = ("-h", address.host, "-p", str(address.port))
     where = tcp if address.port else ("-s", address.socket)
+    certificate = credentials.certificate
+    tls = ("--tls", "--cacert", str(certificate.file)) if certificate else ()
     cluster = ("-c",) if shard.clustered else ()  # follow redirections
     return Command(
-        (server.cli, *where, *cluster, "--user", credentials.user),
+        (server.cli, *where, *tls, *cluster, "--user", credentials.user),
         env=dict.fromkeys(_AUTH_VARIABLES, credentials.password),
     )
 
@@ -29,6 +31,9 @@ def client_recipe(shards: Sequence[ShardPlan], auth_file: Path) -> str:
     address = shard.address
     tcp = f"host={address.host!r}, port={address.port}"
     where = tcp if address.port else f"unix_socket_path={address.socket!r}"
+    if certificate := shard.credentials.certificate:
+        # The authority has signed this one certificate: the address need not be in it.
+        where += f", ssl=True, ssl_ca_certs={str(certificate.file)!r}, ssl_check_hostname=False"
     kind = "RedisCluster" if shard.clustered else "Redis"
     return "\n".join(
         (

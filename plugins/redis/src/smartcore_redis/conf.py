@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from smartcore.error import InputError, ReservedKeywordError
 from smartcore.spec import Credentials, File, Server, ShardPlan
@@ -43,6 +44,19 @@ RESERVED = frozenset(
         "protected-mode",
         "requirepass",
         "supervised",
+        "tls-auth-clients",
+        "tls-auth-clients-user",
+        "tls-ca-cert-dir",
+        "tls-ca-cert-file",
+        "tls-cert-file",
+        "tls-client-cert-file",
+        "tls-client-key-file",
+        "tls-client-key-file-pass",
+        "tls-cluster",
+        "tls-key-file",
+        "tls-key-file-pass",
+        "tls-port",
+        "tls-replication",
         "unixsocket",
         "unixsocketperm",
         "user",
@@ -93,6 +107,11 @@ def conf_path(shard: ShardPlan) -> File:
     return File(shard.directory / f"{shard.name}.conf", "")
 
 
+def pem_path(shard: ShardPlan) -> Path:
+    """Where a shard finds its certificate, the key to it, and who signed it."""
+    return shard.directory / f"{shard.name}.pem"
+
+
 def nodes_name(shard: ShardPlan) -> str:
     """Name of the file in which a clustered server keeps what it knows of the cluster."""
     return f"nodes-{shard.name}.conf"
@@ -118,7 +137,10 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
     for name, value in shard.options.items():
         yield from option_lines(name, value)
     yield f"bind {' '.join(hosts) or '127.0.0.1'}"
-    yield f"port {address.port}"
+    if shard.credentials.certificate:
+        yield from _encrypted(shard)
+    else:
+        yield f"port {address.port}"
     yield f"protected-mode {_protected(shard.credentials, hosts)}"
     if address.socket:
         yield f"unixsocket {quoted(address.socket)}"
@@ -148,6 +170,22 @@ def option_lines(name: str, value: str) -> list[str]:
     # 6.2 adds its lines up, also with those of the user's own configuration.
     before = ['save ""'] if name.lower() == "save" else []
     return [*before, f"{name} {_words(value)}"]
+
+
+def _encrypted(shard: ShardPlan) -> Iterator[str]:
+    yield "port 0"
+    yield f"tls-port {shard.address.port}"
+    pem = quoted(str(pem_path(shard)))
+    # One file has all three; who reads one kind passes over the others.
+    yield f"tls-cert-file {pem}"
+    yield f"tls-key-file {pem}"
+    yield f"tls-ca-cert-file {pem}"
+    # Clients prove who they are by password. The shards of a cluster, whose second port asks for
+    # none, must have the certificate there.
+    yield "tls-auth-clients no"
+    yield "tls-replication yes"
+    if shard.clustered:
+        yield "tls-cluster yes"
 
 
 def _words(value: str) -> str:

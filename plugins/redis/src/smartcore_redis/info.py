@@ -10,7 +10,7 @@ from functools import partial
 
 from smartcore.spec import ShardPlan, ShardStatistics
 
-from .resp import Connection, ProtocolError, Refusal, Reply
+from .resp import ProtocolError, Refusal, Reply, connect
 
 _MOST_THREADS = 128
 
@@ -29,7 +29,7 @@ def _ask(shard: ShardPlan, timeout: timedelta) -> ShardStatistics:
     if shard.clustered:
         questions.append(("CLUSTER", "INFO"))
     try:
-        with Connection(shard.address, timeout) as connection:
+        with connect(shard, timeout) as connection:
             welcome, *answers = connection.ask(*questions)
     except TimeoutError:
         seconds = timeout.total_seconds()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from smartcore.spec import ShardAddress
+from smartcore.spec import ShardAddress, ShardPlan
 
 
 class ProtocolError(Exception):
@@ -67,17 +67,27 @@ def _sized(kind: bytes, number: int, stream: BinaryIO) -> Reply:
     return data[:-2].decode("utf-8", "surrogateescape")
 
 
+def connect(shard: ShardPlan, timeout: timedelta) -> Connection:
+    """A connection to one shard, encrypted if the shard has a certificate."""
+    certificate = shard.credentials.certificate
+    return Connection(shard.address, timeout, certificate.authority if certificate else "")
+
+
 class Connection:
     """A connection to one server.
 
     :param timeout: for connecting, and for each read and write
+    :param authority: who must have signed the server's certificate, as PEM; empty for no TLS
     :raises OSError: nobody listens there
+    :raises ProtocolError: what listens has not the certificate that it should have
     """
 
-    def __init__(self, address: ShardAddress, timeout: timedelta) -> None:
+    def __init__(self, address: ShardAddress, timeout: timedelta, authority: str = "") -> None:
         seconds = timeout.total_seconds()
         if address.port:
             self._socket = socket.create_connection((address.host, address.port), seconds)
+            if authority:
+                self._secure(authority)
         else:
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.settimeout(seconds)
@@ -87,6 +97,21 @@ class Connection:
                 self._socket.close()
                 raise
         self._stream = self._socket.makefile("rb")
+
+    def _secure(self, authority: str) -> None:
+        import ssl
+
+        from .tls import secure
+
+        plain = self._socket
+        try:
+            self._socket = secure(plain, authority)
+        except OSError as error:
+            plain.close()
+            closed = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            if isinstance(error, ssl.SSLError) and not closed:
+                raise ProtocolError(f"it does not speak TLS as it should ({error})") from error
+            raise
 
     def __enter__(self) -> Self:
         return self

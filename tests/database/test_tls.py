@@ -93,6 +93,29 @@ def test_clients_that_know_the_authority_are_served_and_no_plain_ones(
     assert not database.is_active()
 
 
+def test_settings_are_read_back_on_an_encrypted_connection(
+    tmp_path: Path, runner: Runner, backend: DatabaseBackend, with_tls: Mapping[str, str]
+) -> None:
+    database = Orchestrator(tmp_path / "db", tls=True, db_nodes=3)
+    database.set_max_clients(77)
+    live = start_database(database, runner, backend, environment=with_tls)
+    with client(live) as connected:
+        assert connected.config_get("maxclients") == {"maxclients": "77"}
+    runner.stop()
+    database.unbind()
+    server = tmp_path / "server"
+    real = backend.find(with_tls).executable
+    server.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\n'
+        f'exec {real} "$@" --maxclients 99\n'
+    )
+    server.chmod(0o755)
+    otherwise = {**with_tls, "REDIS_PATH": str(server)}
+    with pytest.raises(DatabaseError, match="maxclients='77' and says it is '99'"):
+        start_database(database, runner, backend, environment=otherwise)
+    assert not runner.jobs()
+
+
 def test_nobody_is_served_who_trusts_another_authority(
     tmp_path: Path,
     runner: Runner,

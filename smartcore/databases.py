@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from smartcore.config import Config
 from smartcore.database import LiveDatabase, Orchestrator
-from smartcore.error import DatabaseError, DatabaseIdConflictError, SmartcoreError
+from smartcore.error import (
+    DatabaseError,
+    DatabaseIdConflictError,
+    SmartcoreError,
+)
 from smartcore.launch import report
 from smartcore.launch.check import shard_names
 from smartcore.launch.engine import Engine
@@ -50,11 +54,16 @@ class Book(Protocol):
     def launch(self, runs: Sequence[Run]) -> None:
         """Write these down, then hand them to the engine."""
 
+    def newest(self, name: str) -> Run | None:
+        """The newest run of a name, also of an earlier driver; None if there is none."""
+
 
 class Databases:
     """The databases of one experiment that run, by identifier.
 
     :param path: the experiment's directory
+    :ivar followed: identifiers of those that another experiment started
+    :ivar restarting: names of steps that are being started again
     """
 
     def __init__(
@@ -65,6 +74,8 @@ class Databases:
         self._running: dict[str, Orchestrator] = {}
         self._samplers: dict[str, Sampler] = {}
         self._identifiers: dict[str, str] = {}
+        self.followed: set[str] = set()
+        self.restarting: set[str] = set()
 
     def __iter__(self) -> Iterator[Orchestrator]:
         return iter(self._running.values())
@@ -87,8 +98,8 @@ class Databases:
 
     @property
     def shards(self) -> set[str]:
-        """Names of the steps of all."""
-        return {name for database in self for name in self.step_names(database)}
+        """Names of the steps of all that serve, or should."""
+        return {name for database in self for name in self.step_names(database)} - self.restarting
 
     def forget_ended(self, runs: Mapping[str, Run]) -> None:
         """Let go of those of which no shard runs any more.
@@ -138,9 +149,10 @@ class Databases:
     def _together(self, database: Orchestrator) -> bool:
         return database.single_cmd and database.num_shards > 1 and self.on_nodes(database)
 
-    def ground(self, database: Orchestrator) -> Ground:
+    def ground(self, database: Orchestrator, *, together: bool | None = None) -> Ground:
         """Where its shards would run now, if not on this host.
 
+        :param together: started by one command; None if it is to be so
         :raises InputError: hosts were asked for that cannot be had
         """
         from smartcore.database.ground import make_ground
@@ -152,7 +164,7 @@ class Databases:
             self._path,
             free,
             here=not (self._places() or database.batch),
-            together=self._together(database),
+            together=self._together(database) if together is None else together,
         )
 
     def planned_shards(self, database: Orchestrator) -> list[Step]:
@@ -195,14 +207,14 @@ class Databases:
         ensure_directory(Path(database.path))
         start_database(
             database,
-            _ShardRunner(self._book, database, self._builder, ground),
+            ShardRunner(self._book, database, self._builder, ground),
             self._registry.database(database.backend),
             environment=os.environ,
             allow_unauthenticated=self._config.flag("database.allow_unauthenticated"),
             ground=ground,
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
         )
-        self._take(database)
+        self.take(database)
 
     def follow(
         self, database: Orchestrator, jobs: Mapping[str, str], keep: Callable[[Sequence[Run]], None]
@@ -233,7 +245,8 @@ class Databases:
                 f"the database {database.db_identifier!r} is not running any more:"
                 f" {', '.join(ended)} ended; start it anew"
             )
-        self._take(database)
+        self.take(database)
+        self.followed.add(database.db_identifier)
 
     def adopt(self, identifier: str, checkpoint: str) -> None:
         """Take up what an earlier driver of this experiment started; its runs are known already."""
@@ -242,11 +255,12 @@ class Databases:
         try:
             database, _ = reconnect(checkpoint, self._registry)
         except SmartcoreError as error:
-            log.warning("the database %r runs, but cannot be used: %s", identifier, error)
+            log.warning("the database %r cannot be used: %s", identifier, error)
         else:
-            self._take(database)
+            self.take(database)
 
-    def _take(self, database: Orchestrator) -> None:
+    def take(self, database: Orchestrator) -> None:
+        """Note that it serves."""
         identifier = database.db_identifier
         self._running[identifier] = database
         self._identifiers |= dict.fromkeys(self.step_names(database), identifier)
@@ -304,17 +318,28 @@ class Databases:
             self._samplers.popitem()[1].stop()
 
 
-class _ShardRunner:
-    """Runs the shards of one database."""
+class ShardRunner:
+    """Runs the shards of one database.
+
+    :param replaced: earlier runs, whose output is kept
+    """
 
     def __init__(
-        self, book: Book, database: Orchestrator, builder: StepBuilder, ground: Ground | None
+        self,
+        book: Book,
+        database: Orchestrator,
+        builder: StepBuilder,
+        ground: Ground | None,
+        replaced: Sequence[Run] = (),
     ) -> None:
         self._book, self._database = book, database
         self._builder, self._ground = builder, ground
+        self._replaced = replaced
         self._runs: list[Run] = []
 
     def start(self, steps: Sequence[Step]) -> None:
+        for run in self._replaced:
+            report.set_aside(run)
         self._runs = [self._book.new_run(step, SHARD, limited=False) for step in steps]
         if self._database.batch:
             from smartcore.database.ground import batch_job

@@ -436,6 +436,23 @@ class Experiment:
             policy=make_policy(retries, on_failure),
         )
 
+    def restart(self, database: Orchestrator | str) -> Orchestrator:
+        """Bring back the shards of a database that have ended, or do not answer any more.
+
+        They come back at the same addresses, which models that run know, with the same passwords,
+        and with the data of their last checkpoint. What came back, and what is lost, is logged. Of
+        a database that is whole, each shard writes all its data, ends and is started again.
+        Returns when the whole database serves.
+
+        :param database: the database, or its ``db_identifier``, as after an ``attach``
+        :raises InputTypeError: a model, which ``start`` runs again
+        :raises InputError: no such database was started in this experiment
+        :raises DatabaseError: an address is taken by somebody else, a shard's data cannot be read
+            or written, or it does not come to serve; what serves goes on
+        :raises UnsupportedError: it runs as a batch job
+        """
+        return self._session.restart(database)
+
     def stop(self, *args: Entity | EntitySequence[Entity] | str) -> None:
         """End entities: SIGTERM, then SIGKILL after a grace period. Returns when they have ended.
 

@@ -17,13 +17,14 @@ from smartcore.entity import Model
 from smartcore.error import (
     ConfigError,
     InputError,
+    InputTypeError,
     LauncherError,
     StepFailedError,
     WaitTimeoutError,
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
-from smartcore.launch.check import Startable, databases_of, models_of, names_of
+from smartcore.launch.check import Startable, databases_of, models_of, names_of, shard_names
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.earlier import Earlier
 from smartcore.launch.engine import Engine
@@ -41,6 +42,7 @@ from smartcore.launch.step import StepBuilder
 from smartcore.launch.story import Story, heed, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
+from smartcore.restarts import Restarts
 from smartcore.spec import (
     Closes,
     CommandLineScheduler,
@@ -90,6 +92,7 @@ class Session:
         self._max_running = max_running or config.integer("max_running") or None
         builder = StepBuilder(registry)
         self.databases = Databases(path, registry, config, builder, self)
+        self.restarts = Restarts(self.databases, self, registry, config, builder)
         self.steps = Steps(
             path, registry, config, builder, self.databases, lambda: self.engine.launcher
         )
@@ -198,8 +201,9 @@ class Session:
         with self.interrupts(stops=kill_on_interrupt) as interrupts:
             try:
                 for database in databases_of(entities):
-                    self.databases.start(database)
+                    # First: a driver that is killed meanwhile leaves shards that can be taken up.
                     self.journal.database(database.db_identifier, database.checkpoint_file)
+                    self.databases.start(database)
                 self._start_models(models, started, policy)
                 runs = [self.runs[model.name] for model in given]
                 if block:
@@ -249,6 +253,42 @@ class Session:
             if isinstance(launcher, Closes):
                 launcher.close()
             processes.close()
+
+    def restart(self, what: object) -> Orchestrator:
+        """Bring back what of a database has ended; see :meth:`Restarts.restart`."""
+        database = self._database(what)
+        names = list(dict.fromkeys([*self._names_of([database]), *shard_names(database)]))
+        self._recall(names)
+        self._earlier.refuse(names)
+        journal, before = self.journal, len(self.history)
+        with self.interrupts() as interrupts:
+            try:
+                self.restarts.restart(database)
+            except BaseException:
+                interrupts.stopping()
+                self.abandon(self.history[before:])
+                raise
+        journal.database(database.db_identifier, database.checkpoint_file)
+        return database
+
+    def _database(self, what: object) -> Orchestrator:
+        if isinstance(what, Orchestrator):
+            return what
+        if not isinstance(what, str):
+            raise InputTypeError(
+                f"{what!r} is a {type(what).__name__}, and restart is for databases; start models"
+                " again with start()"
+            )
+        if what in self.databases:
+            return self.databases[what]
+        checkpoints = self._earlier.story.databases
+        if what not in checkpoints:
+            known = ", ".join([*self.databases.identifiers, *checkpoints]) or "none"
+            raise InputError(f"no database {what!r} was started in this experiment; known: {known}")
+        from smartcore.database.checkpoint import describe
+
+        database, _, _ = describe(checkpoints[what], self.registry)
+        return database
 
     def refuse_earlier(self, entities: Sequence[Startable]) -> None:
         """Refuse entities whose runs, launched by an earlier driver, have not ended.
@@ -381,6 +421,13 @@ class Session:
         self._note_nodes(runs)
         self.engine.submit(runs)
 
+    def newest(self, name: str) -> Run | None:
+        """The newest run of a name, also of an earlier driver; None if there is none."""
+        if name in self.runs:
+            return self.runs[name]
+        earlier = self._earlier.of(name)
+        return earlier[-1] if earlier else None
+
     def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
         """Where the models of ``entities`` would run in their allocations; nothing for those that
         nobody plans.
@@ -455,8 +502,10 @@ class Session:
         """End models first, then databases; what has ended already is left as it is."""
         self.stop_runs([run for run in runs if run.kind == MODEL])
         shards = [run for run in runs if run.kind == SHARD and run.active]
+        unsaved = self.restarts.unsaved(shards) if shards else ()
         self._end_shards(shards)
         self.stop_runs(shards)
+        self.restarts.tell_unsaved(unsaved)
         self.databases.forget_ended(self.runs)
 
     def _end_shards(self, shards: Sequence[Run]) -> None:
@@ -581,7 +630,8 @@ class Session:
         # A shard that ends before its database serves is told of by the start's own error.
         quiet = run.kind == SHARD and run.name not in self.databases.shards
         if run.failed and not quiet:
-            log.error("%s", report.failure(run))
+            shard = run.kind == SHARD
+            log.error("%s", self.restarts.obituary(run) if shard else report.failure(run))
         if run.successor is not None:
             log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
         self.telemetry.ended(run)

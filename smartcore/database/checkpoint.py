@@ -8,15 +8,22 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-from smartcore.error import DatabaseError, DatabaseFileError, PathNotFoundError
+from smartcore.error import (
+    DatabaseError,
+    DatabaseFileError,
+    PathNotFoundError,
+    SmartcoreError,
+)
 from smartcore.registry import Registry
 from smartcore.spec import (
     Certificate,
     Command,
     Credentials,
+    DatabaseBackend,
     Server,
     ShardAddress,
     ShardPlan,
@@ -25,7 +32,7 @@ from smartcore.spec import (
 )
 
 from .credentials import read_secret
-from .live import LiveDatabase
+from .live import LiveDatabase, Placing
 from .orchestrator import Orchestrator
 
 VERSION = 1
@@ -50,6 +57,7 @@ def checkpoint_text(live: LiveDatabase, host: str) -> str:
             "source": live.server.source,
         },
         "environment": dict(live.environment),
+        "placing": asdict(live.placing),
         "shards": [
             {
                 "name": shard.name,
@@ -123,6 +131,14 @@ def read_checkpoint(path: Path, *, secrets: bool = True) -> LiveDatabase:
         ) from None
 
 
+def shard_count(path: Path) -> int | None:
+    """How many shards the file tells of; None if there is none, or it cannot be read."""
+    try:
+        return len(read_checkpoint(path, secrets=False).shards)
+    except SmartcoreError:
+        return None
+
+
 def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> LiveDatabase:
     texts = {key: str(content[key]) for key in ("identifier", "backend", "auth_file", "admin_file")}
     auth, admin = directory / texts["auth_file"], directory / texts["admin_file"]
@@ -156,6 +172,19 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
         jobs={name: str(item["job"]) for name, item in by_step.items() if item["job"]},
         environment={key: str(value) for key, value in environment.items()},
         nodes=tuple(filter(None, (str(item.get("node", "")) for item in shards))),
+        placing=_placing(_mapping(content.get("placing", {}))),
+    )
+
+
+def _placing(item: Mapping[str, object]) -> Placing:
+    args, alloc, cpus = item.get("run_args", {}), item.get("alloc"), item.get("cpus")
+    return Placing(
+        str(item.get("launcher", "local")),
+        str(item.get("run_command", "auto")),
+        {key: None if value is None else str(value) for key, value in _mapping(args).items()},
+        None if alloc is None else str(alloc),
+        bool(item.get("batch")),
+        None if cpus is None else int(str(cpus)),
     )
 
 
@@ -202,25 +231,44 @@ def reconnect(
     :raises DatabaseFileError: it cannot be read
     :raises DatabaseError: the database does not run any more, or the servers there are others
     """
-    path = Path(checkpoint).expanduser().absolute()
-    live = read_checkpoint(path)
-    backend = registry.database(live.backend)
+    database, live, backend = describe(checkpoint, registry)
     if not backend.ready(live.shards, _ASK_TIMEOUT):
+        path = Path(checkpoint).expanduser().absolute()
         raise DatabaseError(
             f"the database {live.identifier!r} of {path} does not answer at"
-            f" {', '.join(live.addresses)}{_elsewhere(path)}; start it anew"
+            f" {', '.join(live.addresses)}{_elsewhere(path)}; bring it back with restart() in the"
+            " experiment that started it, or start it anew"
         )
+    database.bind(live, backend)
+    return database, dict(live.jobs)
+
+
+def describe(
+    checkpoint: str | os.PathLike[str], registry: Registry
+) -> tuple[Orchestrator, LiveDatabase, DatabaseBackend]:
+    """The description of a database by its checkpoint, whether or not it runs; it is not bound.
+
+    :raises PathNotFoundError: there is no such file
+    :raises DatabaseFileError: it cannot be read
+    """
+    path = Path(checkpoint).expanduser().absolute()
+    live = read_checkpoint(path)
+    placing = live.placing
     database = Orchestrator(
         path=path.parent,
         port=live.shards[0].address.port,
+        launcher=placing.launcher,
+        run_command=placing.run_command,
         db_nodes=len(live.shards),
+        batch=placing.batch,
+        alloc=placing.alloc,
         db_identifier=live.identifier,
         allow_unauthenticated=live.credentials.open,
         backend=live.backend,
         tls=live.credentials.certificate is not None,
     )
-    database.bind(live, backend)
-    return database, dict(live.jobs)
+    database.run_args, database.cpus = dict(placing.run_args), placing.cpus
+    return database, live, registry.database(live.backend)
 
 
 def _elsewhere(path: Path) -> str:

@@ -13,6 +13,18 @@ DEFAULT_IDENTIFIER = "orchestrator"
 
 
 @dataclass(frozen=True, slots=True)
+class Placing:
+    """How shards are put where they run; see the parameters of :class:`Orchestrator`."""
+
+    launcher: str = "local"
+    run_command: str = "auto"
+    run_args: Mapping[str, str | None] = field(default_factory=dict)
+    alloc: str | None = None
+    batch: bool = False
+    cpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LiveDatabase:
     """A database that runs.
 
@@ -26,6 +38,7 @@ class LiveDatabase:
     :param admin_file: holds smartcore's own
     :param environment: further variables for models
     :param nodes: names of the shards' nodes, in order; empty if they run on this host
+    :param placing: how its shards are put where they run
     """
 
     identifier: str
@@ -38,6 +51,7 @@ class LiveDatabase:
     jobs: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
+    placing: Placing = field(default_factory=Placing)
 
     def step_of(self, index: int) -> Step:
         """The step that a shard is, or is a part of."""

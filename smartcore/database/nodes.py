@@ -198,6 +198,45 @@ def shard_spec(
     }
 
 
+def spec_again(
+    shard: ShardPlan,
+    command: Command,
+    ready: Ready,
+    *,
+    tag: str,
+    ground: Ground,
+    timeout: timedelta,
+) -> Spec:
+    """What the program on the node reads for a shard that comes back where it was, alone and with
+    the files that it has.
+    """
+    address, offsets = shard.address, port_offsets(len(shard.peers))
+    ports = [str(address.port + offset) for offset in offsets]
+    return {
+        "version": program.VERSION,
+        "tag": tag,
+        "index": 0,
+        "shards": [{"name": shard.name, "host": address.host, "ports": ports}],
+        "further": [],
+        "interfaces": [],
+        "addresses": [address.host, *shard.further_hosts],
+        "node_variable": ground.node_variable,
+        "port": address.port,
+        "ports": (LOWEST_PORT, HIGHEST_PORT),
+        "offsets": list(offsets),
+        "meeting": str(ground.meeting(tag)),
+        "argv": list(command.argv),
+        "files": {},
+        "cwd": str(shard.directory),
+        "output": str(shard.directory / f"{shard.name}.out"),
+        "ready": words_of(ready),
+        "inquiry": words_of(Ready()),
+        "timeout": timeout.total_seconds(),
+        "patience": PATIENCE * timeout.total_seconds(),
+        "grace": GRACE.total_seconds(),
+    }
+
+
 def words_of(ready: Ready) -> Question:
     """A question as programs on nodes read it."""
     # Bytes travel through JSON as Latin-1.

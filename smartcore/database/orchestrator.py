@@ -22,7 +22,7 @@ from .arguments import (
     check_shards,
     check_size,
 )
-from .live import DEFAULT_IDENTIFIER, LiveDatabase
+from .live import DEFAULT_IDENTIFIER, LiveDatabase, Placing
 
 # The name users know and the plugin every installation has; the others are chosen by name.
 DEFAULT_BACKEND: Final = "redis"
@@ -205,6 +205,13 @@ class Orchestrator(EntityList[DBNode]):
     def resources(self) -> Resources:
         """What one shard needs."""
         return Resources(cpus_per_task=self.cpus)
+
+    @property
+    def placing(self) -> Placing:
+        """How its shards are put where they run."""
+        return Placing(
+            self.launcher, self.run_command, dict(self.run_args), self.alloc, self.batch, self.cpus
+        )
 
     # -- while it runs --------------------------------------------------------------------------
 

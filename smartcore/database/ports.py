@@ -8,6 +8,7 @@ import errno
 from collections.abc import Sequence
 
 from smartcore.error import DatabaseError, InputError
+from smartcore.spec import ShardPlan
 from smartcore.spec.addresses import free_ports, interface_address, port_error
 
 LOOPBACK_INTERFACE = "lo"
@@ -61,6 +62,24 @@ def refuse_beyond(first: int, on_host: int, count: int) -> None:
             f"port={first} with {count} shard(s) needs ports up to {last}{what}, and {_HIGHEST} is"
             " the highest; choose a lower one"
         )
+
+
+def check_ports(shard: ShardPlan) -> None:
+    """Refuse to start a shard where somebody else listens now.
+
+    :raises DatabaseError: names the port and, where visible, its owner
+    """
+    address = shard.address
+    for offset in port_offsets(len(shard.peers)) if address.port else ():
+        error = port_error(address.host, address.port + offset)
+        if error is not None:
+            taken = error.errno == errno.EADDRINUSE
+            why = f"in use by {port_owner(address.port + offset)}" if taken else str(error.strerror)
+            raise DatabaseError(
+                f"{shard.name} cannot come back at {address}, where clients look for it: port"
+                f" {address.port + offset} is {why}; it was left alone, end it and try again, or"
+                " start the database anew"
+            )
 
 
 def _check_port(host: str, port: int, shard_port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,9 @@ from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
 from smartcore.spec import Credentials, DatabaseBackend, Ready, Server, ShardPlan, Step
 
-from .checkpoint import write_checkpoint
+from .checkpoint import shard_count, write_checkpoint
 from .credentials import new_credentials, write_private, write_secret
+from .kept import described
 from .live import LiveDatabase
 from .nodes import (
     Ground,
@@ -105,12 +107,15 @@ def start_database(
     directory = Path(database.path)
     directory.mkdir(parents=True, exist_ok=True)
     given = database.allow_unauthenticated
+    _tell_what_it_reads(database, backend)
     credentials = replace(
         new_credentials(open_access=allow_unauthenticated if given is None else given),
         certificate=certificate,
     )
     _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
     auth, admin = secret_files(database)
+    # What it says is not true any more, with other passwords and in a while with other addresses.
+    Path(database.checkpoint_file).unlink(missing_ok=True)
     write_secret(auth, credentials.user, credentials.password)
     write_secret(admin, credentials.admin, credentials.admin_password)
     if certificate is not None:
@@ -118,7 +123,7 @@ def start_database(
     nodes: tuple[str, ...] = ()
     if ground is None:
         shards, steps = _serving(
-            database, runner, backend, server, credentials, hosts, _Deadline(timeout, clock)
+            database, runner, backend, server, credentials, hosts, Deadline(timeout, clock)
         )
     else:
         shards, steps, nodes = _serving_on_nodes(
@@ -135,6 +140,7 @@ def start_database(
         jobs=dict(runner.jobs()),
         environment=dict(backend.environment(shards)),
         nodes=nodes,
+        placing=database.placing,
     )
     try:
         write_checkpoint(live, Path(database.checkpoint_file))
@@ -143,6 +149,26 @@ def start_database(
         runner.stop()
         raise
     return live
+
+
+def _tell_what_it_reads(database: Orchestrator, backend: DatabaseBackend) -> None:
+    shards = template_shards(database, backend, Credentials(""))
+    found = {shard.name: backend.saved(shard) for shard in shards}
+    saved = {name: each for name, each in found.items() if each is not None}
+    if not saved:
+        return
+    name = database.db_identifier
+    empty = f"another path, or exp.generate(..., overwrite=True), gives {name!r} an empty directory"
+    earlier = shard_count(Path(database.checkpoint_file))
+    if earlier not in {None, len(shards)}:
+        raise DatabaseError(
+            f"{database.path} has the data of {name!r} with {earlier} shard(s), which one with"
+            f" {len(shards)} cannot read; {empty}"
+        )
+    for shard, each in saved.items():
+        # Who asked for checkpoints expects this; who did not may not know that there is one.
+        level = logging.INFO if "save" in database.options else logging.WARNING
+        log.log(level, "%s begins with the data in %s; %s", shard, described(each), empty)
 
 
 def _warn_if_open(database: Orchestrator, credentials: Credentials, hosts: Sequence[str]) -> None:
@@ -161,7 +187,7 @@ def _serving(
     server: Server,
     credentials: Credentials,
     hosts: Sequence[str],
-    deadline: _Deadline,
+    deadline: Deadline,
 ) -> tuple[tuple[ShardPlan, ...], tuple[Step, ...]]:
     for attempt in range(1, _ATTEMPTS + 1):
         ports = choose_ports(hosts, database.port, database.num_shards)
@@ -169,7 +195,7 @@ def _serving(
         steps = shard_steps(backend, server, shards, database.resources())
         try:
             runner.start(steps)
-            _await(runner, partial(_answers, backend, shards), shards, steps, deadline)
+            await_serving(runner, backend, shards, steps, deadline)
             _verify(runner, backend, shards, steps, deadline)
         except _PortTakenError as error:
             runner.stop()
@@ -209,7 +235,7 @@ def _serving_on_nodes(
         runner.stop()
         meeting.remove()
         if isinstance(error, DatabaseError):
-            raise DatabaseError(f"{error}{_outputs(steps, str(error))}") from None
+            raise DatabaseError(explained(str(error), backend, shards, steps)) from None
         raise
     nodes = nodes_of(meeting.found)
     if len(set(nodes)) < nodes_wanted(database):
@@ -217,7 +243,9 @@ def _serving_on_nodes(
     return served, steps, nodes
 
 
-class _Deadline:
+class Deadline:
+    """A time by which something must have happened."""
+
     def __init__(self, timeout: timedelta, clock: Callable[[], float]) -> None:
         self.timeout = timeout
         self._clock = clock
@@ -225,24 +253,34 @@ class _Deadline:
 
     @property
     def past(self) -> float:
+        """Seconds since it was made."""
         return self._clock() - self._begin
 
     @property
     def left(self) -> float:
+        """Seconds until then."""
         return self.timeout.total_seconds() - self.past
 
 
-def _await(
+def await_serving(
     runner: Runner,
-    served: Callable[[], bool],
+    backend: DatabaseBackend,
     shards: Sequence[ShardPlan],
     steps: Sequence[Step],
-    deadline: _Deadline,
+    deadline: Deadline,
+    served: Callable[[], bool] | None = None,
 ) -> None:
+    """Return when all shards serve.
+
+    :param steps: those that the runner was given
+    :param served: whether they do; None asks the back end
+    :raises DatabaseError: one of them has ended, or they take too long
+    """
+    served = served or partial(_answers, backend, shards)
     while not served():
         failure = runner.failure()
         if failure:
-            message = f"{failure}{_outputs(steps, failure)}"
+            message = explained(failure, backend, shards, steps)
             taken = os.strerror(errno.EADDRINUSE) in message
             raise (_PortTakenError if taken else DatabaseError)(message)
         if deadline.left <= 0:
@@ -259,12 +297,12 @@ def _verify(
     backend: DatabaseBackend,
     shards: Sequence[ShardPlan],
     steps: Sequence[Step],
-    deadline: _Deadline,
+    deadline: Deadline,
 ) -> None:
     answers: list[bytes] = []
     for question in map(backend.inquiry, shards):
         answered = partial(_asked, question, answers)
-        _await(runner, answered, shards, steps, deadline)
+        await_serving(runner, backend, shards, steps, deadline, answered)
     try:
         _judge(backend, shards, answers)
     except DatabaseError as error:
@@ -296,6 +334,19 @@ def _answers(backend: DatabaseBackend, shards: Sequence[ShardPlan]) -> bool:
         return backend.ready(shards, _ASK_TIMEOUT)
     except DatabaseError as error:
         raise _PortTakenError(str(error)) from error
+
+
+def explained(
+    failure: str, backend: DatabaseBackend, shards: Sequence[ShardPlan], steps: Sequence[Step]
+) -> str:
+    """A failure of shards with the end of their output, after what that means, if it is known."""
+    by_name = {shard.name: shard for shard in shards}
+    reasons = []
+    for step in steps:
+        said = backend.explain(by_name[step.name], f"{tail(step.stdout)}\n{tail(step.stderr)}")
+        if said:
+            reasons.append(f"{step.name} did not start: {said}\n")
+    return "".join([*reasons, failure, _outputs(steps, failure)])
 
 
 def _outputs(steps: Sequence[Step], told: str = "") -> str:

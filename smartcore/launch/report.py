@@ -32,8 +32,11 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in last)
 
 
-def failure(run: Run) -> str:
-    """One message about a failed run: cause, code or signal, host, and the tail of its ``.err``."""
+def failure(run: Run, *, output: bool = False) -> str:
+    """One message about a failed run: cause, code or signal, host, and the tail of its ``.err``.
+
+    :param output: with the tail of its ``.out``, too
+    """
     status = run.status
     host = f" on {status.host}" if status.host else ""
     verb = {State.LOST: "is lost", State.TIMEOUT: "ran out of time"}.get(status.state, "failed")
@@ -41,6 +44,9 @@ def failure(run: Run) -> str:
     last = tail(run.step.stderr)
     shown = "".join(f"\n    {line}" for line in last.splitlines())
     where = f"; {run.step.stderr} ends with:{shown}" if shown else f"; {run.step.stderr} is empty"
+    if output and (said := tail(run.step.stdout)) and said.splitlines()[-1] not in last:
+        shown = "".join(f"\n    {line}" for line in said.splitlines())
+        where = f"{where if last else ''}; {run.step.stdout} ends with:{shown}"
     if run.job is None:
         where = ""
     advice = ""

@@ -69,7 +69,7 @@ _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 TYPE_CHECKING = False  # `typing` takes long to import
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from typing import NotRequired, TypedDict
 
     class Words(TypedDict):
         """A shard's name, and the words that stand for its address and each of its ports."""
@@ -92,9 +92,10 @@ if TYPE_CHECKING:
 
         ``index`` is the shard's place in ``shards``. ``port`` is 0 for a free one between the two
         of ``ports``, and with it those at ``offsets`` above it are taken. ``further`` are the words
-        for this shard's addresses after the first. ``timeout`` are the seconds that the server may
-        take, ``patience`` those that other shards may take to come. ``inquiry`` is what to ask when
-        it serves, if there is something to send; the driver gets the answer.
+        for this shard's addresses after the first. ``addresses`` are those at which a shard has to
+        come back. ``timeout`` are the seconds that the server may take, ``patience`` those that
+        other shards may take to come. ``inquiry`` is what to ask when it serves, if there is
+        something to send; the driver gets the answer.
         """
 
         version: int
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
         shards: list[Words]
         further: list[str]
         interfaces: list[str]
+        addresses: NotRequired[list[str]]
         node_variable: str
         port: int
         ports: tuple[int, int]
@@ -159,6 +161,9 @@ class Shard:
 
         :raises Failure: there is no such interface, or the name has no address
         """
+        self.addresses = list(self.spec.get("addresses", ()))
+        if self.addresses:
+            return
         names = self.spec["interfaces"]
         found = [self._interface(name) for name in names] or [self._own()]
         self.addresses = list(dict.fromkeys(found))
@@ -232,8 +237,13 @@ class Shard:
                     except OSError as error:
                         raise Failure(
                             f"{self.name}: port {port + offset} of {address} on {self.node}:"
-                            f" {error.strerror}; choose another port, or None for a free one"
+                            f" {error.strerror}; {self._advice()}"
                         ) from None
+
+    def _advice(self) -> str:
+        if "addresses" in self.spec:
+            return "clients look for it there, so start the database anew if that stays so"
+        return "choose another port, or None for a free one"
 
     def release(self) -> None:
         """Let others have the port that was chosen."""

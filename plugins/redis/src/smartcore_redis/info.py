@@ -10,6 +10,7 @@ from functools import partial
 
 from smartcore.spec import ShardPlan, ShardStatistics
 
+from .conf import data_path
 from .resp import ProtocolError, Refusal, Reply, connect
 
 _MOST_THREADS = 128
@@ -78,7 +79,7 @@ def statistics(shard: ShardPlan, answers: Sequence[Reply]) -> ShardStatistics:
         saved=_saved(info),
         save_problem="" if last == "ok" else f"the last background save ended with {last!r}",
         unsaved=number("rdb_changes_since_last_save"),
-        data=shard.directory if appends else shard.directory / f"{shard.name}.rdb",
+        data=shard.directory if appends else data_path(shard),
         role=info.get("role", ""),
         cluster=facts(answers[2]).get("cluster_state", "") if len(answers) > 2 else "",
     )

@@ -11,7 +11,7 @@ from functools import cache
 from smartcore.error import DatabaseError, InputError, ShellError
 from smartcore.spec import ShardPlan, run_command
 
-from .conf import option_lines
+from .conf import UNITS, option_lines
 from .resp import ProtocolError, Refusal, Reply, decode
 
 _TRIAL_TIMEOUT = timedelta(seconds=10)
@@ -24,7 +24,6 @@ _NOT_SHOWN = frozenset({"loadmodule", "rename-command"})
 # Directives whose value is a secret: what is not asked for cannot get into a file.
 _SECRET = re.compile(r"(pass|auth|secret|password)$")
 
-_UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 # Other names for the same in the servers' tables (config.c).
 _ALIASES = {"relative": "yes", "slave": "replica"}
 # All classes of events but those of misses and of new keys (notify-keyspace-events).
@@ -139,7 +138,7 @@ def _normal(value: str) -> list[str]:
 def _number(word: str) -> str:
     size = re.fullmatch(r"(\d+)([kmg]b?|b)?", word)
     if size is not None:
-        return str(int(size[1]) * _UNITS.get(size[2] or "b", 1))
+        return str(int(size[1]) * UNITS.get(size[2] or "b", 1))
     return str(float(word)).removesuffix(".0") if re.fullmatch(r"\d+\.\d+", word) else word
 
 

@@ -1,0 +1,55 @@
+"""What of a database's data is kept on disk, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from smartcore.spec import Saved
+
+
+def loss(saved: Saved | None, ended: datetime) -> str:
+    """What of a shard's data is lost, and what keeps it the next time.
+
+    :param saved: what it has on disk
+    :param ended: when it ended
+    """
+    if saved is None:
+        return (
+            "all its data are lost, as no checkpoint of them was written;"
+            " enable_checkpoints(seconds) has them written from then on"
+        )
+    seconds = (ended - saved.written).total_seconds()
+    if seconds <= 0:
+        return f"its data are kept in {described(saved)}"
+    return (
+        f"its data are kept in {described(saved)}; what was written in the {span(seconds)} after"
+        " that is lost"
+    )
+
+
+def described(saved: Saved) -> str:
+    """A checkpoint with its size and its time."""
+    when = saved.written.astimezone().isoformat(" ", "seconds")
+    return f"{saved.path} ({size(saved.size)}, written {when})"
+
+
+def age(saved: Saved) -> str:
+    """How old data on disk are."""
+    return span((datetime.now(UTC) - saved.written).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """A duration in the largest unit of which there are two or more."""
+    for name, unit in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(0.0, seconds):.1f} s"
+
+
+def size(count: float) -> str:
+    """A number of bytes in the largest unit of which there are one or more."""
+    for name in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {name}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,237 @@
+"""Databases whose shards have ended: what is told of them, and how they are brought back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartcore.config import Config
+from smartcore.database import LiveDatabase, Orchestrator
+from smartcore.databases import Book, Databases, ShardRunner
+from smartcore.error import DatabaseError, PathNotFoundError, UnsupportedError
+from smartcore.launch import report
+from smartcore.launch.run import Run
+from smartcore.launch.step import StepBuilder
+from smartcore.log import get_logger
+from smartcore.registry import Registry
+from smartcore.spec import DatabaseBackend, Saved, ShardPlan
+
+# Imported where they are used: `from smartcore import Experiment` stays quick.
+if TYPE_CHECKING:
+    from datetime import datetime
+
+log = get_logger(__name__)
+
+# Who does not answer in that time is not waited for.
+QUICKLY = timedelta(seconds=1)
+# How long a shard may take to answer before it is given up.
+PATIENCE = timedelta(seconds=5)
+# How long it may take to write its data: many gigabytes, to a slow disk.
+SAVING = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """A shard with data that are not on disk yet.
+
+    :param saved: what is
+    """
+
+    backend: DatabaseBackend
+    shard: ShardPlan
+    saved: Saved | None
+
+
+class Restarts:
+    """Brings back databases of one experiment."""
+
+    def __init__(
+        self,
+        databases: Databases,
+        book: Book,
+        registry: Registry,
+        config: Config,
+        builder: StepBuilder,
+    ) -> None:
+        self._databases, self._book = databases, book
+        self._registry, self._config, self._builder = registry, config, builder
+
+    def obituary(self, run: Run) -> str:
+        """What is told of shards that ended by themselves: why, what they said last, what becomes
+        of their data, and the next step.
+
+        :param run: their step
+        """
+        from smartcore.database.kept import loss
+
+        told = [report.failure(run, output=True)]
+        if run.status.returncode == -signal.SIGKILL:
+            told.append("if nobody killed it, its host ran out of memory: set_max_memory(...)")
+        for live in self._databases.live:
+            shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
+            backend = self._registry.database(live.backend)
+            for shard in shards:
+                told.append(f"{shard.name}: {loss(backend.saved(shard), run.status.seen)}")
+            if shards:
+                told.append(f"Experiment.restart({live.identifier!r}) brings it back")
+        return "\n    ".join(told)
+
+    def unsaved(self, runs: Sequence[Run]) -> list[Unsaved]:
+        """What shards that are to end have to write before, of those that write checkpoints.
+
+        :param runs: their steps
+        """
+        names = {run.name for run in runs}
+        found: list[Unsaved] = []
+        for database in self._databases:
+            live = database.live
+            if live is None:
+                continue
+            backend = self._registry.database(live.backend)
+            shards = [shard for shard in live.shards if live.step_of(shard.index).name in names]
+            kept = [backend.saved(shard) for shard in shards]
+            if "save" not in database.options and not any(kept):
+                continue
+            answers = backend.statistics(shards, QUICKLY)
+            found += [
+                Unsaved(backend, shard, before)
+                for shard, before, one in zip(shards, kept, answers, strict=True)
+                # Those that append to a directory have written everything already.
+                if one.saves and one.unsaved and not (one.data and one.data.is_dir())
+            ]
+        return found
+
+    def tell_unsaved(self, before: Sequence[Unsaved]) -> None:
+        """Warn of shards that have ended without writing what they had to write."""
+        from smartcore.database.kept import loss
+        from smartcore.spec.state import now
+
+        for one in before:
+            saved = one.backend.saved(one.shard)
+            if saved == one.saved:
+                log.warning(
+                    "%s has ended and could not write its checkpoint, see the end of %s: %s",
+                    one.shard.name,
+                    one.shard.directory / f"{one.shard.name}.out",
+                    loss(saved, now()),
+                )
+
+    def restart(self, database: Orchestrator) -> None:
+        """Bring back what of it has ended, or does not answer. If nothing has, let it save all its
+        data and end, and start it again.
+
+        :raises DatabaseError: it never ran, is another experiment's, or does not come to serve
+        :raises UnsupportedError: it is a batch job
+        """
+        from smartcore.database.restart import restart_shards, tell_restarted
+
+        live = self._last(database)
+        backend = self._registry.database(live.backend)
+        ended, problem = self._end_what_must(live, backend)
+        kept = {shard.name: backend.saved(shard) for shard in live.shards}
+        replaced = {name: run for name in ended if (run := self._run_of(live, name)) is not None}
+        ground = self._databases.ground(database, together=False) if live.nodes else None
+        runner = ShardRunner(
+            self._book, database, self._builder, ground, list(dict.fromkeys(replaced.values()))
+        )
+        self._databases.restarting = set(ended)
+        try:
+            made = restart_shards(
+                live,
+                list(ended),
+                runner,
+                backend,
+                Path(database.checkpoint_file),
+                needs={name: run.step.resources for name, run in replaced.items()},
+                ground=ground,
+                timeout=timedelta(seconds=self._config.number("database.start_timeout")),
+            )
+        finally:
+            self._databases.restarting = set()
+        database.bind(made, backend)
+        self._databases.take(database)
+        tell_restarted(made, backend, ended, kept)
+        if problem is not None:
+            raise problem
+
+    def _run_of(self, live: LiveDatabase, name: str) -> Run | None:
+        (shard,) = [shard for shard in live.shards if shard.name == name]
+        return self._book.newest(live.step_of(shard.index).name)
+
+    def _last(self, database: Orchestrator) -> LiveDatabase:
+        from smartcore.database.checkpoint import read_checkpoint
+
+        identifier = database.db_identifier
+        if identifier in self._databases.followed:
+            raise DatabaseError(
+                f"the database {identifier!r} belongs to the experiment that started it, and is"
+                " restarted from there: Experiment.attach(path).restart(...)"
+            )
+        known = database.live
+        if identifier in self._databases:
+            known = self._databases[identifier].live
+        try:
+            live = known or read_checkpoint(Path(database.checkpoint_file))
+        except PathNotFoundError:
+            raise DatabaseError(
+                f"the database {identifier!r} was never started; start it"
+            ) from None
+        if (live.identifier, len(live.shards)) != (identifier, database.num_shards):
+            raise DatabaseError(
+                f"{database.checkpoint_file} tells of {live.identifier!r} with"
+                f" {len(live.shards)} shards, and {identifier!r} is described with"
+                f" {database.num_shards}; start it anew"
+            )
+        if database.batch:
+            raise UnsupportedError(
+                f"the database {identifier!r} runs as a batch job, which gives its nodes back when"
+                " it ends; stop it and start it again, it reads the checkpoints that it has"
+            )
+        return live
+
+    def _end_what_must(
+        self, live: LiveDatabase, backend: DatabaseBackend
+    ) -> tuple[dict[str, datetime | None], DatabaseError | None]:
+        """What is to be started again, each with the time of its end, or None if it saved all
+        first; and what kept others from that.
+        """
+        from smartcore.spec.state import now
+
+        runs = {shard.name: self._run_of(live, shard.name) for shard in live.shards}
+        going = {name: run for name, run in runs.items() if run is not None and run.active}
+        shards = [shard for shard in live.shards if shard.name in going]
+        answers = backend.statistics(shards, PATIENCE) if shards else ()
+        mute = [one.name for one in answers if not one.answered]
+        if live.nodes and len(mute) == len(going):
+            mute = []  # this host may not reach theirs
+        if not mute and len(going) == len(runs):
+            return self._save_and_end(live, going, backend)
+        if mute:
+            seconds = PATIENCE.total_seconds()
+            log.warning("%s: no answer within %g s; ending it", ", ".join(mute), seconds)
+            self._book.engine.stop(list(dict.fromkeys(going[name] for name in mute)))
+        ended = {name: run for name, run in runs.items() if run is None or not run.active}
+        return {
+            name: now() if run is None else run.status.seen for name, run in ended.items()
+        }, None
+
+    def _save_and_end(
+        self, live: LiveDatabase, going: Mapping[str, Run], backend: DatabaseBackend
+    ) -> tuple[dict[str, datetime | None], DatabaseError | None]:
+        ended: dict[str, datetime | None] = {}
+        problem = None
+        for shard in live.shards:
+            try:
+                backend.shutdown([shard], SAVING)
+            except DatabaseError as error:
+                if not ended:
+                    raise
+                problem = error
+                break
+            ended[shard.name] = None
+        self._book.engine.wait(list(dict.fromkeys(going[name] for name in ended)), SAVING)
+        return ended, problem

@@ -99,6 +99,7 @@ DATABASES = {
     "VerifiesNothing": "test_a_server_that_has_not_taken_a_setting_is_found_out",
     "DoubtsEverything": "test_what_a_server_was_started_with_is_verified",
     "AsksForSecrets": "test_no_secret_is_in_the_answer_about_settings",
+    "AsksInTurn": "test_many_shards_that_do_not_answer_take_no_longer_than_one",
     "ShowsPasswords": "test_a_persons_client_has_its_password_in_the_environment_alone",
 }
 HEAD = """

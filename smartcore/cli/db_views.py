@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from smartcore.viewing import DatabaseView
 
 DATABASE = click.option(
-    "--db", "identifier", metavar="ID", help="Only the database of this identifier."
+    "--db",
+    "identifier",
+    metavar="ID",
+    help="Only the database of this identifier.",
 )
 
 

@@ -133,18 +133,42 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, list[Any], str]]:
-    """Databases with a key each, that were stopped from a shell; what that told, as JSON for the
-    one, as text for the other.
+@dataclass
+class Ended:
+    """Databases with a key each, that were stopped from a shell.
+
+    :param told: what the stop of the one told, as JSON
+    :param text: what that of the other told
+    :param code: exit code of a ``top`` that watched
+    :param errors: what that said at its end
     """
+
+    lab: Lab
+    told: list[Any]
+    text: str
+    code: int
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     with driven(tmp_path_factory.mktemp("db"), _server()) as made:
         made.client("SET", "a", "1")
         made.client("SET", "a", "1", db="orchestrator")
+        watching = subprocess.Popen(
+            made.command("top", made.path, "--interval", "0.1", "--json"),
+            env=made.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert watching.stdout is not None
+        assert '"a"' not in watching.stdout.readline()
         told = made.json("stop", made.path, "--db", "kept")["stopped"]
         done = made.run("stop", made.path)
         assert done.returncode == 0, done.stderr
-        yield made, told, done.stdout
+        _, errors = watching.communicate(timeout=WAIT)
+        yield Ended(made, told, done.stdout, watching.returncode, errors)
 
 
 # -- list and info ------------------------------------------------------------------------------
@@ -424,8 +448,8 @@ def test_plot_asks_which_one_if_there_are_several(smartcore: Run, tmp_path: Path
 # -- stop, and what has ended -------------------------------------------------------------------
 
 
-def test_stop_tells_whether_the_data_was_written(ended: tuple[Lab, list[Any], str]) -> None:
-    lab, (kept,), text = ended
+def test_stop_tells_whether_the_data_was_written(ended: Ended) -> None:
+    lab, (kept,), text = ended.lab, ended.told, ended.text
     (shard,) = kept["shards"]
     assert (kept["database"], shard["name"]) == ("kept", "kept_0")
     assert shard["data"].startswith(f"its data was written to {lab.path}/kept/kept_0.rdb at ")
@@ -437,8 +461,14 @@ def test_stop_tells_whether_the_data_was_written(ended: tuple[Lab, list[Any], st
     assert text.count("its data (1 key) is lost: it was to write nothing to disk") == 1
 
 
-def test_what_has_ended_is_told_with_when_and_how(ended: tuple[Lab, list[Any], str]) -> None:
-    lab, _, _ = ended
+def test_top_ends_when_the_databases_have_ended(ended: Ended) -> None:
+    assert ended.code == 0
+    assert "the database 'kept' ended" in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+def test_what_has_ended_is_told_with_when_and_how(ended: Ended) -> None:
+    lab = ended.lab
     for row in lab.json("list", lab.path):
         assert (row["state"], row["memory"], row["problem"]) == ("Cancelled", None, None)
     for command in ("top", "connect"):
@@ -453,8 +483,8 @@ def test_what_has_ended_is_told_with_when_and_how(ended: tuple[Lab, list[Any], s
     assert [row["state"] for row in lab.json("list", "--all")] == ["Cancelled"] * 2
 
 
-def test_what_has_ended_is_known_without_its_passwords(ended: tuple[Lab, list[Any], str]) -> None:
-    lab, _, _ = ended  # smartcore gc removes them some day
+def test_what_has_ended_is_known_without_its_passwords(ended: Ended) -> None:
+    lab = ended.lab  # smartcore gc removes them some day
     for file in lab.path.glob("*/*.json"):
         if not file.name.startswith("smartcore"):
             file.unlink()

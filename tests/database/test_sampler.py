@@ -170,6 +170,7 @@ def test_telemetry_can_be_switched_while_it_runs_and_a_restart_appends(
     database.telemetry.enable()
     wait_until(lambda: samples(where, "orchestrator_0") >= 2, "two samples")
     database.telemetry.disable()
+    assert not any("sampler" in thread.name for thread in threading.enumerate())
     before = samples(where, "orchestrator_0")
     exp.stop(database)
     assert samples(where, "orchestrator_0") == before

@@ -33,6 +33,13 @@ class FailsForOne(RedisBackend):
         return found
 
 
+class AsksInTurn(RedisBackend):
+    def statistics(
+        self, shards: Sequence[ShardPlan], timeout: timedelta, /
+    ) -> Sequence[ShardStatistics]:
+        return [one for shard in shards for one in RedisBackend.statistics(self, [shard], timeout)]
+
+
 class ShowsPasswords(RedisBackend):
     def client(self, server: Server, shard: ShardPlan, /) -> Command | None:
         command = super().client(server, shard)

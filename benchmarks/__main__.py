@@ -1,6 +1,6 @@
 """Run the benchmarks: JSON lines as they come, a table at the end.
 
-usage: python -m benchmarks [start_up] [launch] [files] [database] [slurm]
+usage: python -m benchmarks [start_up] [launch] [files] [database] [throughput] [slurm]
 
 Without names, all but slurm, which needs one.
 """
@@ -12,7 +12,8 @@ import sys
 
 from tabulate import tabulate
 
-ALL = ["start_up", "launch", "files", "database"]
+SCALES = {"ms": 1e3, "us": 1e6}
+ALL = ["start_up", "launch", "files", "database", "throughput"]
 
 
 def main(names: list[str]) -> None:
@@ -38,7 +39,7 @@ def main(names: list[str]) -> None:
 
 
 def shown(value: float, unit: str) -> str:
-    return f"{value * 1000:.2f} ms" if unit == "ms" else f"{value:.3f}"
+    return f"{value * SCALES[unit]:.2f} {unit}" if unit in SCALES else f"{value:.3f}"
 
 
 if __name__ == "__main__":

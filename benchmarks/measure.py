@@ -24,7 +24,7 @@ class Result:
     :param floor: seconds of the least that could do the same, in this run
     :param budget: the ratio that is allowed; None if the figure is only shown
     :param note: what the floor is
-    :param unit: what ``ours`` and ``floor`` are shown in: ``ms`` of time, or a ``count``
+    :param unit: what ``ours`` and ``floor`` are shown in: ``ms`` or ``us`` of time, or a ``count``
     """
 
     name: str

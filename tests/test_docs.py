@@ -75,3 +75,35 @@ def test_every_promise_names_a_test() -> None:
     promises = [row for row in rows if not row.startswith("| promise |")]
     assert promises
     assert all("::test_" in row for row in promises)
+
+
+DATABASES = (ROOT / "docs" / "databases.md").read_text()
+SCRIPTS = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", DATABASES, re.M | re.S))
+SAID = {
+    "clustered.py": ["cold: mean 0.45", "warm: mean 0.45", "hot: mean 0.45"],
+    "beside_tcp.py": ["the field came back by tcp"],
+    "beside_uds.py": ["the field came back by unix socket"],
+    "several.py": ["fields holds fields", "features holds features", "scratch holds scratch"],
+}
+
+
+def test_every_driver_script_about_databases_is_run() -> None:
+    assert {name for name, text in SCRIPTS.items() if "import Experiment" in text} == set(SAID)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_driver_script_about_databases_runs_on_this_host(name: str, tmp_path: Path) -> None:
+    for file, text in SCRIPTS.items():
+        (tmp_path / file).write_text(text)
+    done = subprocess.run(
+        [sys.executable, name],
+        cwd=tmp_path,
+        env={**os.environ, "SMARTCORE_LAUNCHER": "local"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout.splitlines()
+    assert [line for line in said if line in SAID[name]] == SAID[name]

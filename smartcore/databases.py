@@ -264,6 +264,8 @@ class Databases:
         identifier = database.db_identifier
         self._running[identifier] = database
         self._identifiers |= dict.fromkeys(self.step_names(database), identifier)
+        if identifier in self._samplers:  # it ended with all shards, and some are new
+            self._samplers.pop(identifier).stop()
         database.telemetry.on_change = partial(self._sample, database)
         self._sample(database)
 

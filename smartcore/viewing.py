@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from smartcore.database import LiveDatabase
-from smartcore.error import DatabaseError, SmartcoreError
+from smartcore.error import DatabaseError, PathNotFoundError, SmartcoreError
 from smartcore.launch.run import Run
 from smartcore.observe import SHARD, Observer
 from smartcore.registry import Registry
@@ -18,6 +18,7 @@ from smartcore.spec import ShardStatistics, Status
 from smartcore.status import farthest_from_success
 
 PATIENCE = timedelta(seconds=2)
+_STARTS = "it is being started and does not serve yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,25 @@ class DatabaseView:
         shards = self.known.shards
         if self.problem:
             return tuple(ShardStatistics(shard.name, self.problem) for shard in shards)
-        runs = [self.run_of(shard.index) for shard in shards]
-        asked = [shard for shard, run in zip(shards, runs, strict=True) if run and run.active]
+        asked = [shard for shard in shards if self._serves(shard.index)]
         answers = registry.database(self.known.backend).statistics(asked, timeout)
         told = {answer.name: answer for answer in answers}
         return tuple(
-            told.get(shard.name, ShardStatistics(shard.name, "it has ended")) for shard in shards
+            told.get(shard.name, ShardStatistics(shard.name, "it has ended, or is being started"))
+            for shard in shards
+        )
+
+    def _serves(self, index: int) -> bool:
+        # The addresses of an earlier life are somebody else's perhaps.
+        run = self.run_of(index)
+        tag = self.known.step_of(index).tag if self.known is not None else ""
+        return run is not None and run.active and run.step.tag == tag
+
+    @property
+    def serves(self) -> bool:
+        """True if its checkpoint tells of what runs: not so until it has come to serve."""
+        return self.known is not None and any(
+            self._serves(shard.index) for shard in self.known.shards
         )
 
 
@@ -99,6 +113,8 @@ def _view(
     view = DatabaseView(identifier, checkpoint, tuple(own))
     try:
         known = _read(checkpoint, secrets=False)
+    except PathNotFoundError as error:
+        return replace(view, problem=_STARTS if view.running else str(error))
     except SmartcoreError as error:
         return replace(view, problem=str(error))
     # An earlier life may have had more shards.
@@ -106,6 +122,8 @@ def _view(
     view = replace(view, runs=tuple(run for run in own if run.name in steps), known=known)
     if not view.running:
         return view
+    if not view.serves:
+        return replace(view, problem=_STARTS)
     try:
         view = replace(view, known=_read(checkpoint, secrets=True))
     except SmartcoreError as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,11 @@ from .output import Json, json_option, print_json
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
-    from smartcore.spec import ShardStatistics
+    from smartcore.spec import Saved, ShardStatistics
     from smartcore.viewing import DatabaseView
 
 # Of clocks: that of this host and that of a file server.
-_TOLERANCE = 1.0
+_TOLERANCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,16 @@ def stop(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
         views = chosen_views(observer, identifier)
         running = [view for view in views if view.running]
         answers = {view.identifier: _ask(shell, view) for view in running}
-        began = time.time()
+        began = datetime.now(UTC)
         names = [run.name for view in running for run in view.runs if run.active]
         if names:
             observer.stop(names)
     fates = {
-        view.identifier: {one.name: fate(one, began) for one in answers[view.identifier]}
+        view.identifier: {
+            one.name: fate(one, saved.get(one.name), began) for one in answers[view.identifier]
+        }
         for view in running
+        for saved in [_saved(shell, view)]
     }
     if as_json:
         print_json({"stopped": [_facts(view, fates[view.identifier]) for view in running]})
@@ -85,35 +87,39 @@ def _ask(shell: Shell, view: DatabaseView) -> Sequence[ShardStatistics]:
         return ()
 
 
-def fate(before: ShardStatistics, began: float) -> _Fate:
+def _saved(shell: Shell, view: DatabaseView) -> Mapping[str, Saved | None]:
+    known = view.known
+    if known is None:
+        return {}
+    backend = shell.registry.database(known.backend)
+    return {shard.name: backend.saved(shard) for shard in known.shards}
+
+
+def fate(before: ShardStatistics, saved: Saved | None, began: datetime) -> _Fate:
     """What became of the data of a shard that was stopped.
 
     :param before: what it said before
-    :param began: when it was asked to end, in seconds since 1970
+    :param saved: what it has on disk now
+    :param began: when it was asked to end
     """
+    from smartcore.database.kept import described
+
+    written = saved.written if saved else None
+    if before.answered and before.saves and before.data is not None and before.data.is_dir():
+        return _Fate(f"its data are kept in {before.data}", written)
+    kept = f"its data are kept in {described(saved)}" if saved else ""
+    if written is not None and written >= began - _TOLERANCE:
+        return _Fate(kept, written)
     if not before.answered:
-        return _Fate(f"what became of its data is not known, it did not answer: {before.problem}")
-    written = _changed(before.data)
-    if before.saves and before.data is not None and before.data.is_dir():
-        return _Fate(f"its data is in {before.data}", written)
-    if before.saves and written is not None and written.timestamp() >= began - _TOLERANCE:
-        when = written.astimezone().strftime("%H:%M:%S")
-        return _Fate(f"its data was written to {before.data} at {when}", written)
-    if before.saved is not None:
-        when = before.saved.astimezone().isoformat(" ", "seconds")
-        lost = f"; {before.unsaved} changes since then are lost" if before.unsaved else ""
-        return _Fate(f"its data was written to {before.data} on {when}{lost}", before.saved)
+        newest = f"; what it wrote last is {described(saved)}" if saved else ""
+        return _Fate(f"what became of its data is not known: {before.problem}{newest}", written)
+    if saved is not None:
+        lost = f"; {before.unsaved} changes after that are lost" if before.unsaved else ""
+        return _Fate(kept + lost, written)
     if not before.keys:
         return _Fate("it held no data")
-    why = "it did not write it to disk" if before.saves else "it was to write nothing to disk"
-    return _Fate(f"its data ({before.keys} key{'s' * (before.keys != 1)}) is lost: {why}")
-
-
-def _changed(file: Path | None) -> datetime | None:
-    try:
-        return None if file is None else datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except OSError:
-        return None
+    why = "it did not write them to disk" if before.saves else "enable_checkpoints was not called"
+    return _Fate(f"all its data ({before.keys} key{'s' * (before.keys != 1)}) are lost: {why}")
 
 
 def _facts(view: DatabaseView, fates: Mapping[str, _Fate]) -> dict[str, Json]:

@@ -15,7 +15,8 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ import psutil
 import pytest
 from click.testing import Result
 
+from smartcore.cli.db_stop import fate
 from smartcore.database.sampler import DIRECTORY, write_sample
 from smartcore.error import DatabaseError
-from smartcore.spec import ShardStatistics
+from smartcore.spec import Saved, ShardStatistics
 from smartcore_redis.backend import RedisBackend, ValkeyBackend
 
 WAIT = 60
@@ -251,17 +253,32 @@ def test_passwords_that_cannot_be_read_are_a_problem_of_that_database_alone(lab:
 
 def test_a_server_of_another_hosts_loopback_is_never_asked(lab: Lab, tmp_path: Path) -> None:
     # Whoever listens there on this host would be told the password.
-    (journal,) = (lab.path / ".smartcore/journal").glob("*.jsonl")
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    lines[0] |= {"host": "far-away"}
-    (tmp_path / ".smartcore/journal").mkdir(parents=True)
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (tmp_path / ".smartcore/journal/far-away-1.jsonl").write_text(text)
+    here, there = os.uname().nodename, "far-away"
+    retell(lab, tmp_path, f'"host": "{here}"', f'"host": "{there}"')
     for row in lab.json("list", tmp_path):
         assert row["problem"] == "it listens for its own host only; ask on far-away"
         assert row["keys"] is None
     done = lab.run("connect", tmp_path, "--db", "kept")
     assert (done.returncode, "ask on far-away" in done.stderr) == (1, True)
+
+
+def test_the_addresses_of_an_earlier_life_are_not_asked(lab: Lab, tmp_path: Path) -> None:
+    checkpoint = json.loads((lab.path / "kept" / "smartcore_db.json").read_text())
+    retell(lab, tmp_path, checkpoint["shards"][0]["tag"], "new-tag")
+    plain, kept = lab.json("list", tmp_path)
+    assert (plain["keys"], plain["problem"]) == (0, None)
+    assert (kept["keys"], kept["problem"]) == (None, "it is being started and does not serve yet")
+    done = lab.run("connect", tmp_path, "--db", "kept")
+    assert (done.returncode, "does not serve yet" in done.stderr) == (1, True)
+
+
+def retell(lab: Lab, path: Path, old: str, new: str) -> None:
+    """Let there be another experiment that tells the same story with other words."""
+    (journal,) = (lab.path / ".smartcore/journal").glob("*.jsonl")
+    text = journal.read_text()
+    assert old in text
+    (path / ".smartcore/journal").mkdir(parents=True)
+    (path / ".smartcore/journal/far-away-1.jsonl").write_text(text.replace(old, new))
 
 
 # -- connect ------------------------------------------------------------------------------------
@@ -452,13 +469,41 @@ def test_stop_tells_whether_the_data_was_written(ended: Ended) -> None:
     lab, (kept,), text = ended.lab, ended.told, ended.text
     (shard,) = kept["shards"]
     assert (kept["database"], shard["name"]) == ("kept", "kept_0")
-    assert shard["data"].startswith(f"its data was written to {lab.path}/kept/kept_0.rdb at ")
+    assert shard["data"].startswith(f"its data are kept in {lab.path}/kept/kept_0.rdb (")
+    assert "lost" not in shard["data"]
     assert shard["written"]
     assert (lab.path / "kept" / "kept_0.rdb").stat().st_size > 0
     assert "stopped orchestrator" in text
     assert "kept" not in text
     assert text.count("it held no data") == 2
-    assert text.count("its data (1 key) is lost: it was to write nothing to disk") == 1
+    assert text.count("all its data (1 key) are lost: enable_checkpoints was not called") == 1
+
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+EARLIER = Saved(Path("/exp/db/db_0.rdb"), 2048, NOW - timedelta(hours=1))
+FULL = ShardStatistics("db_0", keys=3, unsaved=2, saves=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "saved", "words"),
+    [
+        (FULL, replace(EARLIER, written=NOW + timedelta(seconds=1)), ["kept in /exp/db/db_0.rdb"]),
+        (FULL, EARLIER, ["kept in /exp/db/db_0.rdb", "2 changes after that are lost"]),
+        (replace(FULL, unsaved=0), EARLIER, ["kept in /exp/db/db_0.rdb"]),
+        (FULL, None, ["all its data (3 keys) are lost: it did not write them"]),
+        (replace(FULL, keys=0), None, ["it held no data"]),
+        (replace(FULL, saves=False), None, ["are lost: enable_checkpoints was not called"]),
+        (replace(FULL, data=Path("/")), None, ["its data are kept in /"]),
+        (ShardStatistics("db_0", "hangs"), None, ["not known: hangs"]),
+        (ShardStatistics("db_0", "hangs"), EARLIER, ["not known: hangs; what it wrote last is /e"]),
+    ],
+)
+def test_what_became_of_data_is_told_as_far_as_it_is_known(
+    before: ShardStatistics, saved: Saved | None, words: list[str]
+) -> None:
+    told = fate(before, saved, NOW).told
+    assert all(word in told for word in words)
+    assert told.count("lost") == sum("lost" in word for word in words)
 
 
 def test_top_ends_when_the_databases_have_ended(ended: Ended) -> None:

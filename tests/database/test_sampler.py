@@ -203,6 +203,22 @@ def test_a_shard_that_dies_ends_its_own_samples_only(
     assert "Failed" in table
 
 
+def test_samples_go_on_when_a_database_is_brought_back(
+    start: Callable[..., Orchestrator], exp: Experiment
+) -> None:
+    where = Path(exp.exp_path) / ".smartcore/telemetry/orchestrator"
+    database = start()
+    wait_until(lambda: samples(where, "orchestrator_0") >= 1, "a sample")
+    assert database.live is not None
+    os.kill(spawn.parse(database.live.jobs["orchestrator_0"])[0], signal.SIGKILL)
+    wait_until(
+        lambda: not any("sampler" in thread.name for thread in threading.enumerate()), "its end"
+    )
+    before = samples(where, "orchestrator_0")
+    exp.restart(database)
+    wait_until(lambda: samples(where, "orchestrator_0") > before, "samples of the second life")
+
+
 def test_the_summary_shows_numbers_while_it_runs_and_dashes_afterwards(
     start: Callable[..., Orchestrator], exp: Experiment
 ) -> None:

@@ -520,6 +520,12 @@ def runtime_path(config: Config) -> Path:
     return Path(f"/tmp/smartcore-{os.geteuid()}")
 
 
+def nodes_runtime_path(config: Config) -> Path:
+    """The same directory of other hosts: that of a login session is not there."""
+    given = config.text("runtime_dir")
+    return Path(given).expanduser().absolute() if given else Path(f"/tmp/smartcore-{os.geteuid()}")
+
+
 def runtime_directory(config: Config) -> Path:
     """Make the directory for sockets of this host, which nobody but its owner may enter.
 

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcore.config import Config, runtime_directory
+from smartcore.config import Config, nodes_runtime_path, runtime_directory
 from smartcore.database import client_environment
 from smartcore.databases import Databases
 from smartcore.entity import Model
-from smartcore.launch.check import Startable, databases_of, models_of
+from smartcore.error import InputError
+from smartcore.launch.check import Startable, databases_of, here, models_of
 from smartcore.launch.step import StepBuilder
 from smartcore.registry import Registry
 from smartcore.spec import Launcher, Placement, Places, ShardAddress, Step
@@ -22,7 +23,7 @@ from smartcore.spec import Launcher, Placement, Places, ShardAddress, Step
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from smartcore.entity import ColocationSettings
-    from smartcore.launch.colocation import Beside
+    from smartcore.launch.beside import Beside, Elsewhere
 
 Build = Callable[[Placement], Step]
 """Builds a step anew when its place is known."""
@@ -57,10 +58,11 @@ class Steps:
         self._colocated = {name: at for name, at in self._colocated.items() if name in active}
         built = []
         for model in models:
-            taken = list(self._colocated.values())
+            known = list(self._colocated.values())
+            taken = list(known)
             built.append(self._built(model, taken))
-            if model.colocation is not None:
-                self._colocated[model.name] = taken[-1]
+            for address in taken[len(known) :]:
+                self._colocated[model.name] = address
         return built
 
     def planned(self, entities: Sequence[Startable]) -> dict[str, Step]:
@@ -80,20 +82,26 @@ class Steps:
         return steps
 
     def check(self, models: Sequence[Model]) -> None:
-        """Refuse colocated databases that their models' run commands cannot start, and settings
-        that their servers do not know.
+        """Refuse colocated databases that cannot be started, and settings that their servers do not
+        know.
 
-        :raises UnsupportedError: naming the model
-        :raises InputError: naming the setting
+        :raises InputError: naming the setting, or cores that are not there
         :raises DatabaseError: no server program was found
+        :raises UnsupportedError: their model's run command would start one for each task
         """
         for model in models:
             if model.colocation is None:
                 continue
-            from smartcore.launch.colocation import nodes_of, server_options
+            from smartcore.launch.colocation import missing_cores, server_options
 
-            if self._places(model):
-                nodes_of(model, self._registry)
+            elsewhere = self._elsewhere(model)
+            missing = missing_cores(model.colocation.pinning or ()) if elsewhere is None else ()
+            if missing:
+                raise InputError(
+                    f"the database next to {model.name!r} is to run on the cores"
+                    f" {', '.join(map(str, missing))}, which this host does not have; it has"
+                    f" {os.cpu_count()}: change db_cpus or custom_pinning"
+                )
             kind = self._registry.database(self._config.text("database.backend"))
             options = server_options(model.colocation, kind)
             kind.check(kind.find(os.environ), options)
@@ -107,7 +115,7 @@ class Steps:
         if model.colocation is None:
             return step, partial(self._builder.build, model, env)
         beside = self._beside(model, model.colocation, step, taken)
-        if not self._places(model):
+        if self._elsewhere(model) is None:
             step = replace(step, command=beside.around(step.command))
             return step, lambda placement: step
         # The database belongs where the run command puts the program.
@@ -117,7 +125,7 @@ class Steps:
     def _beside(
         self, model: Model, settings: ColocationSettings, step: Step, taken: list[ShardAddress]
     ) -> Beside:
-        from smartcore.launch.colocation import colocate, nodes_of
+        from smartcore.launch.colocation import colocate
 
         return colocate(
             step,
@@ -125,13 +133,17 @@ class Steps:
             self._registry,
             self._path,
             runtime_directory(self._config),
-            nodes=nodes_of(model, self._registry) if self._places(model) else None,
+            where=self._elsewhere(model),
             backend=self._config.text("database.backend"),
             allow_unauthenticated=self._config.flag("database.allow_unauthenticated"),
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
             taken=taken,
         )
 
-    def _places(self, model: Model) -> bool:
-        """True if its run command may start it on another host than that of its step."""
-        return bool(model.run_settings.run_command) and isinstance(self._launcher(), Places)
+    def _elsewhere(self, model: Model) -> Elsewhere | None:
+        hosts = {host for host in model.run_settings.resources().hosts if host not in here()}
+        if not hosts and not isinstance(self._launcher(), Places):
+            return None
+        from smartcore.launch.colocation import elsewhere
+
+        return elsewhere(model, self._registry, nodes_runtime_path(self._config))

@@ -51,7 +51,7 @@ class ColocationSettings:
     :param options: the arguments that belong to the strategy, as the user gave them
     :param db_cpus: how many cores it gets
     :param pinning: the cores of a node to which it is pinned; None leaves it free
-    :param debug: keep its log
+    :param debug: asked for its log, which is always kept
     :param db_identifier: clients find it under this name; empty for the only database
     :param server_options: directives of the server's configuration
     :param inference_options: directives of an inference module, which is not loaded

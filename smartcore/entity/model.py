@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from smartcore.error import EntityExistsError, InputError, InputTypeError, UnsupportedError
+from smartcore.error import EntityExistsError, InputError, InputTypeError
 from smartcore.log import get_logger
 from smartcore.spec.settings import BatchSettings, RunSettings
 from smartcore.spec.values import check_texts
@@ -180,13 +180,13 @@ class Model(TakesDBObjects, Entity):
         :param db_cpus: how many cores it gets
         :param custom_pinning: the cores of a node to which it is pinned: numbers and iterables of
             numbers; None for the first ``db_cpus`` cores, an empty list for no pinning
-        :param debug: keep its log
+        :param debug: accepted; its log is always kept
         :param db_identifier: clients find it under this name; empty for the only database
         :param kwargs: directives of the server's configuration, ``_`` for ``-``
         :raises InputError: a value that cannot be used
         :raises InputTypeError: a value of the wrong type
-        :raises UnsupportedError: several programs in one command, ``limit_app_cpus``, or a
-            machine-learning model in memory
+        :raises UnsupportedError: ``limit_app_cpus``, or a machine-learning model in
+            memory
         """
         self._colocate(
             colocation_settings(
@@ -230,11 +230,6 @@ class Model(TakesDBObjects, Entity):
         )
 
     def _colocate(self, settings: ColocationSettings) -> None:
-        if self.run_settings.mpmd:
-            raise UnsupportedError(
-                f"{self.name!r} runs several programs in one command and cannot have a colocated"
-                " database; make models of them"
-            )
         for attached in self.db_objects:
             refuse_in_memory(self.name, attached)
         if self.colocation is not None:

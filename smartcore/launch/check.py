@@ -155,9 +155,13 @@ def _unique_identifiers(
             )
 
 
+def here() -> frozenset[str]:
+    """Names of this host."""
+    return frozenset({os.uname().nodename, "localhost", "127.0.0.1"})
+
+
 def _hosts(database: Orchestrator) -> None:
-    here = {os.uname().nodename, "localhost", "127.0.0.1"}
-    others = [host for host in database.placed_on if host not in here]
+    others = [host for host in database.placed_on if host not in here()]
     if others:
         raise UnsupportedError(
             f"the database {database.name!r} is to run on {', '.join(others)}, and the launcher"
@@ -194,11 +198,6 @@ def _model(model: Model, registry: Registry) -> None:
             " PATH; load the module that provides it"
         )
     if model.colocation is not None:
-        if settings.mpmd:
-            raise UnsupportedError(
-                f"{model.name!r} has several programs (make_mpmd) and a colocated database; use a"
-                " standalone database"
-            )
         strategy = registry.colocation(model.colocation.strategy)
         strategy.check(model.colocation.options)
 

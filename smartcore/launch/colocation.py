@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,15 +14,15 @@ from smartcore.database.live import database_environment
 from smartcore.database.ports import choose_ports
 from smartcore.entity import ColocationSettings, Model
 from smartcore.error import InputError, UnsupportedError
-from smartcore.launch import sidecar as program
+from smartcore.launch.beside import Beside, Elsewhere, beside, beside_on_nodes, told
+from smartcore.launch.node import KEY_WORD, NODE_WORD, PORT_WORD
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
     ColocationRequest,
-    Command,
     DatabaseBackend,
     File,
-    Ready,
+    RunSettings,
     ShardAddress,
     ShardPlan,
     Sidecar,
@@ -33,36 +31,12 @@ from smartcore.spec import (
 
 log = get_logger(__name__)
 
-GRACE = timedelta(seconds=5)
 TIMEOUT = timedelta(seconds=60)
 SCRIPTS = Path(".smartcore/scripts")
 # Not a directive of the server, though given among them.
 OPEN_OPTION = "allow-unauthenticated"
 # Every host has these addresses.
 LOOPBACK = "127."
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What is put in front of a command, so that sidecars live next to its program.
-
-    :param argv: runs the command that follows it
-    :param env: variables by which the program finds the sidecars
-    :param files: what must be written first, secrets included
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    files: tuple[File, ...]
-
-    def around(self, command: Command) -> Command:
-        """The same command with its sidecars."""
-        return replace(
-            command,
-            argv=(*self.argv, *command.argv),
-            env={**command.env, **self.env},
-            files=(*command.files, *self.files),
-        )
 
 
 def colocate(
@@ -72,7 +46,7 @@ def colocate(
     experiment: Path,
     runtime: Path,
     *,
-    nodes: Nodes | None = None,
+    where: Elsewhere | None = None,
     backend: str = DEFAULT_BACKEND,
     allow_unauthenticated: bool = False,
     environment: Mapping[str, str] | None = None,
@@ -85,7 +59,7 @@ def colocate(
 
     :param experiment: its directory
     :param runtime: a directory of mode 0700 for sockets
-    :param nodes: where it runs, if not on this host
+    :param where: where it runs, if not on this host
     :param backend: registered name of the kind of server
     :param allow_unauthenticated: what holds if the model's settings do not say
     :param environment: variables that say where servers are; None takes those of this process
@@ -96,59 +70,81 @@ def colocate(
     """
     kind = registry.database(backend)
     used = [] if taken is None else taken
+    runtime = runtime if where is None else where.runtime
     shard, client = _shard(
-        step, settings, registry, kind, runtime, used, allow_unauthenticated, here=nodes is None
+        step, settings, registry, kind, runtime, used, allow_unauthenticated, where
     )
-    used.append(shard.address)
+    anywhere = shard.address.port == PORT_WORD  # another port on each node
+    if not anywhere:
+        used.append(shard.address)
     server = kind.find(os.environ if environment is None else environment)
     kind.check(server, shard.options)
-    auth = step.cwd / f"{shard.name}.auth.json"
+    auth = step.cwd / f"{step.name}-db.auth.json"
     credentials = shard.credentials
     variables = database_environment(settings.db_identifier, [client], auth, clustered=False)
-    several = nodes is not None and nodes.count > 1
     sidecar = Sidecar(
         name=shard.name,
         command=kind.command(server, shard),
         ready=replace(kind.readiness(shard), timeout=timeout),
         cpus=settings.pinning or (),
-        log=step.cwd / f"{shard.name}{program.OF_NODE if several else '.log'}",
+        log=step.cwd / f"{shard.name}.log",
         env={**kind.environment([shard]), **variables},
     )
     spec = spec_path(experiment, step)
-    beside = with_sidecars([sidecar], spec, step.cwd, variable=nodes.variable if nodes else "")
+    if where is None:
+        made = beside([sidecar], spec, step.cwd)
+    else:
+        port_of = shard.address.host if anywhere else ""
+        made = beside_on_nodes([sidecar], spec, step.cwd, where, port_of=port_of)
     secret = File(auth, secret_text(credentials.user, credentials.password))
-    return replace(beside, files=(secret, *beside.files))
+    return replace(made, files=(secret, *made.files))
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """The nodes of a model that a run command places, once on each.
+def elsewhere(model: Model, registry: Registry, runtime: Path) -> Elsewhere:
+    """Where a model runs that its launcher, or its run command, puts on nodes.
 
-    :param count: how many
-    :param variable: by which a program learns its node's name; empty if ``uname`` tells it
+    :param runtime: a directory of mode 0700 on each node, made there
+    :raises UnsupportedError: it has several tasks on a node, and nothing tells them apart
     """
-
-    count: int = 1
-    variable: str = ""
-
-
-def nodes_of(model: Model, registry: Registry) -> Nodes:
-    """On how many nodes a model runs, with one task on each.
-
-    :raises UnsupportedError: it has several tasks on a node, which would start a database each
-    """
-    wanted = model.run_settings.resources()
-    nodes = wanted.nodes or len(wanted.hosts) or 1
-    each = wanted.tasks_per_node or -(-(wanted.tasks or 1) // nodes)
-    if each > 1:
+    settings = model.run_settings
+    programs = [settings, *settings.mpmd]
+    each = max(tasks_per_node(program) for program in programs)
+    name = Path(settings.run_command or "").name
+    known = registry.run_command(name) if name in registry.names("run_commands") else None
+    ranks = known.local_ranks if known is not None else ()
+    several = any(_nodes(program) != 1 for program in programs) or len(programs) > 1
+    if not ranks and (each > 1 or len(programs) > 1):
+        what = "several programs" if len(programs) > 1 else f"{each} tasks on a node"
         raise UnsupportedError(
-            f"{model.name!r} has {each} tasks on a node and a colocated database, and this version"
-            " would start one for each task; give it one task on each node (set_tasks_per_node(1)),"
-            " or use a database of its own (create_database)"
+            f"{model.name!r} has {what} and a colocated database, and {name} does not tell a task"
+            " which of its node's it is, so each would start one; give it one task on each node"
+            " (set_tasks_per_node(1)), or use a database of its own (create_database)"
         )
-    name = Path(model.run_settings.run_command or "").name
-    known = name in registry.names("run_commands")
-    return Nodes(nodes, registry.run_command(name).node_variable if known else "")
+    return Elsewhere(
+        runtime=runtime,
+        node_variable=known.node_variable if known is not None else "",
+        local_ranks=ranks,
+        alone=each == 1 and len(programs) == 1,
+        several=several and bool(name),
+    )
+
+
+def tasks_per_node(settings: RunSettings) -> int:
+    """The most tasks that a node gets, as far as it was said."""
+    wanted = settings.resources()
+    nodes = wanted.nodes or len(wanted.hosts) or 1
+    return wanted.tasks_per_node or -(-(wanted.tasks or 1) // nodes)
+
+
+def _nodes(settings: RunSettings) -> int | None:
+    # None if that is left to the run command.
+    wanted = settings.resources()
+    return wanted.nodes or len(wanted.hosts) or (None if (wanted.tasks or 1) > 1 else 1)
+
+
+def missing_cores(wanted: Iterable[int]) -> tuple[int, ...]:
+    """Those of these cores that this host does not have."""
+    return tuple(core for core in wanted if core >= (os.cpu_count() or 1))
 
 
 def _shard(
@@ -159,21 +155,22 @@ def _shard(
     runtime: Path,
     taken: Sequence[ShardAddress],
     allow_unauthenticated: bool,
-    *,
-    here: bool,
+    where: Elsewhere | None,
 ) -> tuple[ShardPlan, str]:
     strategy = registry.colocation(settings.strategy)
     strategy.check(settings.options)
     request = ColocationRequest(step.name, step.cwd, runtime, settings.options)
+    if where is not None:
+        request = replace(request, node=KEY_WORD, port=PORT_WORD)
     address = strategy.address(request, taken)
     if address in taken:
         raise InputError(
             f"the database next to {step.name!r} would listen at {address}, as another one does;"
             " leave the address out to get one of its own"
         )
-    if address.port and here:
+    if address.port and where is None:
         choose_ports([address.host], address.port, 1)
-    if address.port and not here and not address.host.startswith(LOOPBACK):
+    if address.port and where is not None and not address.host.startswith(LOOPBACK):
         raise InputError(
             f"the database next to {step.name!r} would listen at {address}, which is an address of"
             " this host, and the model runs on another; leave ifname out"
@@ -186,10 +183,10 @@ def _shard(
             "the database next to %r asks for no password: whoever reaches %s can read and write"
             " it",
             step.name,
-            address,
+            told(str(address)),
         )
     shard = ShardPlan(
-        name=f"{step.name}-db",
+        name=f"{step.name}-db" + (f"-{NODE_WORD}" if where is not None and where.several else ""),
         directory=step.cwd,
         address=address,
         peers=(address,),
@@ -213,65 +210,3 @@ def server_options(settings: ColocationSettings, kind: DatabaseBackend) -> dict[
 def spec_path(experiment: Path, step: Step) -> Path:
     """Where the supervisor of a step reads what to start."""
     return experiment / SCRIPTS / f"{step.tag}.json"
-
-
-def with_sidecars(
-    sidecars: Sequence[Sidecar],
-    spec: Path,
-    cwd: Path,
-    *,
-    grace: timedelta = GRACE,
-    variable: str = "",
-) -> Beside:
-    """What runs a command with sidecars: :mod:`smartcore.launch.sidecar`.
-
-    Passwords go into the file ``spec`` (mode 0600), and never onto the command line.
-
-    :param cwd: the directory that sidecars run in
-    :param grace: how long they have between TERM and KILL
-    :param variable: by which a program learns its node's name; empty if ``uname`` tells it
-    """
-    env: dict[str, str] = {}
-    files: list[File] = []
-    for sidecar in sidecars:
-        env |= sidecar.env
-        files += sidecar.command.files
-    files.append(File(spec, spec_text(sidecars, cwd, grace, variable)))
-    # -I -S: neither the user's site-packages nor PYTHON variables, which are the application's.
-    start = (sys.executable, "-I", "-S", program.__file__, str(spec))
-    return Beside(start, env, tuple(files))
-
-
-def spec_text(sidecars: Sequence[Sidecar], cwd: Path, grace: timedelta, variable: str = "") -> str:
-    """What the supervisor reads."""
-    content = {
-        "version": program.VERSION,
-        "grace": grace.total_seconds(),
-        "node_variable": variable,
-        "sidecars": [
-            {
-                "name": sidecar.name,
-                "argv": list(sidecar.command.argv),
-                "env": dict(sidecar.command.env),
-                "cwd": str(cwd),
-                "log": str(sidecar.log),
-                "cpus": list(sidecar.cpus),
-                "ready": _ready(sidecar.ready),
-            }
-            for sidecar in sidecars
-        ],
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def _ready(ready: Ready) -> dict[str, object]:
-    return {
-        "host": ready.host,
-        "port": ready.port,
-        "socket": ready.socket,
-        # Bytes travel through JSON as Latin-1.
-        "send": ready.send.decode("latin-1"),
-        "expect": ready.expect.decode("latin-1"),
-        "timeout": ready.timeout.total_seconds(),
-        "authority": ready.authority,
-    }

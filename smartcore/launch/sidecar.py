@@ -31,8 +31,6 @@ import time
 from collections.abc import Callable, Iterable
 
 VERSION = 1
-# The end of a log's name that stands for that of the node, where several nodes have one.
-OF_NODE = "-%n.log"
 SIDECAR_FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -156,6 +154,14 @@ class Signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _noted)
 
+    def also(self, descriptor: int) -> None:
+        """Let :meth:`wait` return when this one can be read, too, or its other end was closed."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def no_longer(self, descriptor: int) -> None:
+        """Forget what :meth:`also` was told."""
+        self._poll.unregister(descriptor)
+
     def wait(self, seconds: float | None) -> list[int]:
         """Return the signals that came, at once if there are any; none after ``seconds``."""
         try:
@@ -176,12 +182,7 @@ def load(path: str) -> tuple[list[Sidecar], float]:
         spec = json.load(file)
     if spec["version"] != VERSION:
         raise Failure(f"{path} has version {spec['version']}, and {VERSION} is what is understood")
-    sidecars = [Sidecar(**item) for item in spec["sidecars"]]
-    node = os.environ.get(spec["node_variable"] or "-") or os.uname().nodename
-    for sidecar in sidecars:
-        if sidecar.log.endswith(OF_NODE):
-            sidecar.log = f"{sidecar.log.removesuffix(OF_NODE)}-{node}.log"
-    return sidecars, float(spec["grace"])
+    return [Sidecar(**item) for item in spec["sidecars"]], float(spec["grace"])
 
 
 # -- processes ------------------------------------------------------------------------------------
@@ -229,6 +230,20 @@ def _default_signals() -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *FORWARDED):
         if number in {signal.SIGPIPE, signal.SIGXFSZ} or signal.getsignal(number) is _noted:
             signal.signal(number, signal.SIG_DFL)
+
+
+def usable(cpus: set[int]) -> set[int]:
+    """Those of these cores that a child may be pinned to, though this process may be bound to
+    others: only the kernel knows (sched_setaffinity(2), "cpusets").
+    """
+    own = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, cpus)
+        return os.sched_getaffinity(0)
+    except OSError:
+        return set()
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def detach(cwd: str, log: str, cpus: set[int]) -> None:
@@ -299,7 +314,13 @@ def check_free(sidecar: Sidecar) -> None:
                     f"{sidecar.name} cannot listen at {ready}: {error.strerror}"
                 ) from None
         return
-    os.makedirs(os.path.dirname(ready.socket), mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(os.path.dirname(ready.socket), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Failure(
+            f"{sidecar.name}: cannot make {error.filename} on {os.uname().nodename}:"
+            f" {error.strerror}; set SMARTCORE_RUNTIME_DIR to a directory that can be made there"
+        ) from None
     try:
         kind = os.lstat(ready.socket).st_mode
     except FileNotFoundError:
@@ -384,7 +405,7 @@ class Supervisor:
             self._await(sidecar)
 
     def _start(self, sidecar: Sidecar) -> None:
-        cpus = set(sidecar.cpus) & os.sched_getaffinity(0)
+        cpus = usable(set(sidecar.cpus))
         if sidecar.cpus and not cpus:
             names = ", ".join(map(str, sidecar.cpus))
             say(f"{sidecar.name} is not pinned: this process may not use the cores {names}")
@@ -436,11 +457,15 @@ class Supervisor:
             for number in self._signals.wait(None):
                 if number in FORWARDED:
                     _kill_group(pid, number)
-            for sidecar in self._reap():
-                say(
-                    f"{sidecar.name} {describe(sidecar.status or 0)}, and the application goes on"
-                    f" without it{_shown(sidecar)}"
-                )
+            self.watch()
+
+    def watch(self) -> None:
+        """Say which have ended meanwhile."""
+        for sidecar in self._reap():
+            say(
+                f"{sidecar.name} {describe(sidecar.status or 0)}, and the application goes on"
+                f" without it{_shown(sidecar)}"
+            )
 
     def _reap(self) -> list[Sidecar]:
         ended = []
@@ -506,6 +531,24 @@ def end_as(code: int) -> int:
     return 128 - code  # not reached but for a signal that does not kill
 
 
+def supervise(supervisor: Supervisor, argv: list[str]) -> int:
+    """Run an application with its sidecars, to the end of all.
+
+    :returns: as :func:`returncode`
+    """
+    try:
+        supervisor.start_sidecars()
+        code = supervisor.run(argv)
+    except Failure as failure:
+        say(str(failure))
+        code = failure.code
+    except Interrupted as interrupted:
+        code = -interrupted.number
+    finally:
+        supervisor.end_sidecars()
+    return code
+
+
 def main(arguments: list[str]) -> int:
     """Run; return the exit code."""
     if len(arguments) < 2:
@@ -517,18 +560,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError, KeyError, TypeError, Failure) as error:
         say(f"cannot use {arguments[0]}: {error}")
         return SIDECAR_FAILED
-    supervisor = Supervisor(sidecars, grace, signals)
-    try:
-        supervisor.start_sidecars()
-        code = supervisor.run(arguments[1:])
-    except Failure as failure:
-        say(str(failure))
-        code = failure.code
-    except Interrupted as interrupted:
-        code = -interrupted.number
-    finally:
-        supervisor.end_sidecars()
-    return end_as(code)
+    return end_as(supervise(Supervisor(sidecars, grace, signals), arguments[1:]))
 
 
 if __name__ == "__main__":

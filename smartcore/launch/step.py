@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ class StepBuilder:
         placed = Command(settings.program_argv(cwd, container_runtime=runtime), env)
         if inside is not None:
             placed = inside(placed)
+            settings = _all_inside(settings, inside, cwd, env)
         program = settings.run_command
         if not program:
             return placed
@@ -108,6 +110,20 @@ class StepBuilder:
                     log.warning("%s does not say what it is: %s", program, error)
             self._facts[program] = placing.facts(program, output)
         return self._facts[program]
+
+
+def _all_inside(
+    settings: RunSettings, inside: Callable[[Command], Command], cwd: Path, env: Mapping[str, str]
+) -> RunSettings:
+    """The same settings, whose further programs are started by what starts the first one."""
+    changed = copy.copy(settings)
+    changed.mpmd = []
+    for other in settings.mpmd:
+        own = copy.copy(other)
+        argv = inside(Command(other.program_argv(cwd), {**env, **other.environment()})).argv
+        own.exe, own.exe_args, own.container = argv[0], list(argv[1:]), None
+        changed.mpmd.append(own)
+    return changed
 
 
 def container_runtime() -> str:

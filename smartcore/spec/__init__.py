@@ -47,7 +47,7 @@ from .launcher import (
     WatchesSome,
 )
 from .run import Completed, run_command
-from .run_commands import Facts, Launch, RunCommand
+from .run_commands import Facts, Launch, LocalRank, RunCommand
 from .run_settings import RunSettings, SettingsBase
 from .scheduler import (
     CommandLineScheduler,
@@ -104,6 +104,7 @@ __all__ = [
     "LauncherFactory",
     "LauncherRegistrar",
     "Limits",
+    "LocalRank",
     "NativeId",
     "NativeIds",
     "Node",

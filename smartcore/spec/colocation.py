@@ -40,12 +40,17 @@ class ColocationRequest:
     :param runtime: a directory of mode 0700 for sockets, short enough for a socket's path
     :param options: the keyword arguments that belong to this strategy (``port``, ``ifname``,
         ``unix_socket``...)
+    :param node: stands for the name of a node in the path of a socket, where the model runs on
+        nodes that are not known yet; empty if it runs on this host
+    :param port: stands for a port that is found on each node; 0 if one is to be found here
     """
 
     model: str
     directory: Path
     runtime: Path
     options: Mapping[str, object] = field(default_factory=dict)
+    node: str = ""
+    port: int = 0
 
 
 class Colocation(ABC):

@@ -44,6 +44,20 @@ class Launch:
     env: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalRank:
+    """Variables by which a task knows its place among the tasks of its node.
+
+    :param rank: holds its number there, counted from 0
+    :param count: holds how many there are; empty if that is told by ``listed``
+    :param listed: holds a list, separated by commas, with one entry for each of them
+    """
+
+    rank: str
+    count: str = ""
+    listed: str = ""
+
+
 class RunCommand(ABC):
     """Turns a step into the command line of one run command. Pure: no I/O, no environment."""
 
@@ -56,6 +70,9 @@ class RunCommand(ABC):
     does; none if tasks are not told."""
     ends_together: Mapping[str, str] = {}
     """Arguments, by name, with which all tasks end when one has failed; none if they do anyway."""
+    local_ranks: tuple[LocalRank, ...] = ()
+    """How a task knows its place on its node, one for each flavour; the first whose variable is set
+    counts. Without any, nothing can be started once for all tasks of a node."""
 
     @abstractmethod
     def facts(self, executable: str, output: str, /) -> Facts:

@@ -150,9 +150,6 @@ def test_arguments_of_the_wrong_type_are_refused(
 def test_what_colocation_cannot_do_is_refused(model: Model) -> None:
     with pytest.raises(UnsupportedError, match="limit_app_cpus"):
         model.colocate_db_tcp(limit_app_cpus=True)
-    model.run_settings.mpmd.append(RunSettings("true"))
-    with pytest.raises(UnsupportedError, match="several programs"):
-        model.colocate_db_uds()
 
 
 def test_the_old_name_still_works_with_a_warning(model: Model) -> None:

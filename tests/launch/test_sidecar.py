@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.launch import sidecar as program
-from smartcore.launch.colocation import spec_text
+from smartcore.launch.beside import spec_text
 from smartcore.spec import Command, Ready, Sidecar
 
 # A server that answers "pong" to whatever it is sent; "late" waits for a file to appear first.
@@ -200,19 +200,6 @@ def test_a_sidecar_that_does_not_serve_in_time_is_a_failure_and_ended(bench: Ben
     assert "did not serve at" in done.stderr and "within 0.3 s" in done.stderr
 
 
-def test_on_several_nodes_each_has_a_log_of_its_own(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MY_NODE", "nid007")
-    several = replace(bench.sidecar(), log=bench.path / f"server{program.OF_NODE}")
-    spec = bench.path / "spec.json"
-    for variable, node in (("MY_NODE", "nid007"), ("", os.uname().nodename)):
-        spec.write_text(spec_text([several], bench.path, timedelta(seconds=5), variable))
-        argv = (sys.executable, "-I", "-S", program.__file__, str(spec), "true")
-        subprocess.run(argv, check=True, timeout=TIMEOUT)
-        assert "server is" in (bench.path / f"server-{node}.log").read_text()
-
-
 @pytest.mark.parametrize(
     ("answer", "serves"),
     [
@@ -328,6 +315,20 @@ def test_only_the_sidecar_is_pinned_and_it_gets_a_session_and_descriptors_of_its
     pid = bench.server_pid()
     assert f"in session {pid} on [{cores[0]}]\n" in bench.log
     assert "descriptors: [0, 1, 2]\n" in bench.log
+
+
+def test_it_is_pinned_to_cores_that_its_application_is_kept_from(bench: Bench) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core is all there is")
+    argv = bench.argv(
+        replace(bench.sidecar(), cpus=(cores[0],)),
+        app=(sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"),
+    )
+    bound = ("taskset", "--cpu-list", str(cores[1]), *argv)
+    done = subprocess.run(bound, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    assert done.stdout == f"[{cores[1]}]\n"
+    assert f"on [{cores[0]}]\n" in bench.log
 
 
 def test_cores_that_are_not_there_leave_it_unpinned_and_say_so(bench: Bench) -> None:

@@ -34,7 +34,7 @@ class TcpColocation(Colocation):
 
     def address(self, request: ColocationRequest, taken: Sequence[ShardAddress], /) -> ShardAddress:
         host = interface_address(_interface(request.options))
-        port = _port(request.options)
+        port = _port(request.options) or request.port
         if not port:
             used = {address.port for address in taken}
             (port,) = free_ports([host], taken=used, first=self._next)

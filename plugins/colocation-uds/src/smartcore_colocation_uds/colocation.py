@@ -58,7 +58,8 @@ def _own_name(request: ColocationRequest) -> str:
     # One name for one model in one directory; its first letters are for people.
     place = f"{request.directory}\0{request.model}"
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', request.model)[:24]}-{digest}.sock"
+    model = re.sub(r"[^A-Za-z0-9_-]", "_", request.model)[:24]
+    return f"{model}-{digest}{request.node and '-'}{request.node}.sock"
 
 
 def _socket(options: Mapping[str, object]) -> str:

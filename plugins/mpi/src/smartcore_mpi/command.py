@@ -12,7 +12,7 @@ from smartcore.spec import Command, Facts, Launch, Placement, RunCommand, RunSet
 from smartcore.spec.mpi import MpiSettings, format_option
 from smartcore.spec.values import check_env_vars, check_options
 
-from .flavours import DIALECTS, STANDARD, Dialect, recognise
+from .flavours import DIALECTS, LOCAL_RANKS, STANDARD, Dialect, recognise
 
 SETTERS = {
     "n": "set_tasks",
@@ -41,6 +41,8 @@ class MpiCommand(RunCommand):
 
     # Of Open MPI (mpirun(1)), HPE PALS, and MPICH's hydra, in whose jobs the others are not set.
     rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK")
+
+    local_ranks = LOCAL_RANKS
 
     def facts(self, executable: str, output: str, /) -> Facts:
         return recognise(executable, output)

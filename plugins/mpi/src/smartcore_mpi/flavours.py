@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from smartcore.spec import Facts
+from smartcore.spec import Facts, LocalRank
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,14 @@ DIALECTS: Mapping[str, Dialect] = {
     "hydra": HYDRA,
     "pals": PALS,
 }
+
+# Open MPI: "Environment variables for your MPI application" of its FAQ. Hydra: its own
+# proxy sets MPI_LOCALRANKID. PALS: PMI_LOCAL_RANK, from its documents.
+LOCAL_RANKS = (
+    LocalRank("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    LocalRank("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    LocalRank("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
+)
 
 # "mpirun (Open MPI) 4.1.4", "orterun (OpenRTE) 4.1.4"
 _OPEN_MPI_VERSION = re.compile(r"\((?:Open MPI|OpenRTE)\) (([0-9]+)[.\w]*)")

@@ -9,7 +9,16 @@ from pathlib import Path
 from shlex import quote
 
 from smartcore.error import InputError, UnsupportedError
-from smartcore.spec import Command, Facts, File, Launch, Placement, RunCommand, RunSettings
+from smartcore.spec import (
+    Command,
+    Facts,
+    File,
+    Launch,
+    LocalRank,
+    Placement,
+    RunCommand,
+    RunSettings,
+)
 from smartcore.spec.values import ArgValue, check_env_vars, check_options
 
 from .srun_settings import SHORT, SrunSettings
@@ -44,6 +53,8 @@ class Srun(RunCommand):
     node_variable = "SLURMD_NODENAME"
     rank_variables = ("SLURM_PROCID",)
     ends_together: Mapping[str, str] = {"kill-on-bad-exit": "1"}
+    # srun(1), "OUTPUT ENVIRONMENT VARIABLES": SLURM_GTIDS has the ids of the node's tasks.
+    local_ranks = (LocalRank("SLURM_LOCALID", listed="SLURM_GTIDS"),)
 
     def facts(self, executable: str, output: str, /) -> Facts:
         match = _VERSION.search(output)
@@ -137,7 +148,8 @@ def _options(
     if placement.cpus and alone:
         made |= _planned(placement, given)
     else:
-        made |= _unplanned(settings, placement, given)
+        # Several programs of one step share no node: srun refuses that, and knows which are left.
+        made |= _unplanned(settings, placement if alone else Placement(), given)
     given.pop("jobid", None)
     return made | {name: value for name, value in given.items() if name not in made}
 

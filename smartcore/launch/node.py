@@ -1,0 +1,430 @@
+"""Runs the first task of a node, with sidecars that all tasks of the node share.
+
+A program: ``python -I -S node.py SPEC PROGRAM [ARGUMENT...]``. SPEC is a JSON file that
+:mod:`smartcore.launch.colocation` writes. Only here it is known which node this is and which of its
+ports is free, so SPEC has words in the place of both. The program gets the variables of SPEC, by
+which it finds the sidecars.
+
+A node's only task is as with :mod:`smartcore.launch.sidecar`. Of several, the first runs this, and
+the others the shell script of :mod:`smartcore.launch.colocation`, which costs them no Python: they
+wait at a named pipe (``PLACE-NODE.go``) until the sidecars serve, read what they find them by from
+``PLACE-NODE.env``, say who they are through another one (``PLACE-NODE.come``), and become their
+program. The sidecars end when the programs of all of them have ended, whichever is the last.
+
+Two processes share the work for that. This one is the task: it runs the program, and ends as soon
+as that fails, because an MPI aborts the other tasks then, which might wait for this one forever.
+The host, its child, has the sidecars, and may stay behind.
+"""
+
+# Nothing that takes long to import: no pathlib, subprocess, dataclasses.
+# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH120, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import stat
+import sys
+import time
+import zlib
+
+if __package__ is None:
+    # Run as a program: without any path to what is installed, its own included.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from smartcore.launch.sidecar import (
+    FORWARDED,
+    SIDECAR_FAILED,
+    Failure,
+    Interrupted,
+    Sidecar,
+    Signals,
+    Supervisor,
+    end_as,
+    say,
+    supervise,
+)
+
+TYPE_CHECKING = False  # `typing` takes long to import
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Rank(TypedDict):
+        """As :class:`smartcore.spec.LocalRank`."""
+
+        rank: str
+        count: str
+        listed: str
+
+    class Written(TypedDict):
+        """A file that is written on the node."""
+
+        path: str
+        text: str
+
+    class Spec(TypedDict):
+        """What the driver wrote.
+
+        ``place`` begins the paths of what the tasks of one node share. ``patience`` are the
+        seconds that another task may come later than the first. ``ports`` are the lowest and the
+        highest to choose from, ``host`` is where; empty if no port is to be chosen.
+        """
+
+        version: int
+        grace: float
+        node_variable: str
+        local_ranks: list[Rank]
+        place: str
+        patience: float
+        host: str
+        ports: tuple[int, int]
+        env: dict[str, str]
+        files: list[Written]
+        sidecars: list[dict[str, object]]
+
+
+VERSION = 1
+# Stands for the node's name in paths.
+NODE_WORD = "smartcore-node-name"
+# The same in paths of sockets, which must be short. What takes its place is as long.
+KEY_WORD = "-n0de1d-"
+# Stands for a port: none is so large, and nothing else in a configuration is.
+PORT_WORD = 731_904_000_000_000
+
+_GO = b"g"
+_NO = b"n"
+_SERVES = b"s"
+_OTHERS_GO_ON = b"o"
+
+
+# -- what is known on the node only ---------------------------------------------------------------
+
+
+def key_of(node: str) -> str:
+    """A short name for a node, as long as the word that it takes the place of."""
+    return f"{zlib.crc32(node.encode()):08x}"
+
+
+def local_size(ranks: list[Rank], environment: dict[str, str]) -> int:
+    """How many tasks the node has; one if nobody says."""
+    for rank in ranks:
+        if rank["rank"] in environment:
+            if rank["count"]:
+                return int(environment[rank["count"]])
+            return environment[rank["listed"]].count(",") + 1
+    return 1
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    """The text with these words replaced; no word is a part of another."""
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def held_port(host: str, ports: tuple[int, int]) -> socket.socket:
+    """A free port, kept from others until it is closed.
+
+    :raises Failure: there is none
+    """
+    lowest, highest = ports
+    begin = random.randrange(lowest, highest)
+    for port in (*range(begin, highest), *range(lowest, begin)):
+        # Bound, without listening and without SO_REUSEADDR: nobody else can have it.
+        holder = socket.socket()
+        try:
+            holder.bind((host, port))
+        except OSError:
+            holder.close()
+        else:
+            return holder
+    raise Failure(f"no free port between {lowest} and {highest} of {host}")
+
+
+def load(path: str) -> tuple[Spec, str, socket.socket | None]:
+    """Read what to start, with the words filled in; the node's name, and the port that is kept.
+
+    :raises Failure: it is of another version, or there is no free port
+    """
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    raw: Spec = json.loads(text)
+    if raw["version"] != VERSION:
+        raise Failure(f"{path} has version {raw['version']}, and {VERSION} is what is understood")
+    node = os.environ.get(raw["node_variable"] or "-") or os.uname().nodename
+    holder = held_port(raw["host"], raw["ports"]) if raw["host"] else None
+    words = {NODE_WORD: node, KEY_WORD: key_of(node)}
+    if holder is not None:
+        words[str(PORT_WORD)] = str(holder.getsockname()[1])
+    # Names of nodes and numbers: nothing that has another form in JSON.
+    spec: Spec = json.loads(filled(text, words))
+    return spec, node, holder
+
+
+def write(path: str, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    partial = f"{path}.{os.getpid()}"
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(partial, path)
+
+
+def shell_lines(env: dict[str, str]) -> str:
+    """What a shell reads to give its program these variables, whatever they are called."""
+    exports, words = "", ""
+    for name, value in env.items():
+        quoted = "'" + value.replace("'", "'\\''") + "'"
+        if name.isidentifier() and name.isascii():
+            exports += f"export {name}={quoted}\n"
+        else:
+            words += f" '{name}='{quoted}"
+    return exports + (f'set -- /usr/bin/env{words} "$@"\n' if words else "")
+
+
+# -- the other tasks ------------------------------------------------------------------------------
+
+
+class Others:
+    """The tasks of this node besides the first: they wait for its sidecars, and are waited for.
+
+    :param place: begins the paths of what they share
+    :param count: how many there are
+    """
+
+    def __init__(self, place: str, count: int, signals: Signals) -> None:
+        self._place, self._missing, self._signals = place, count, signals
+        self._running: list[int] = []
+        self._rest = b""
+        _own_directory(os.path.dirname(place))
+        # Both ends: who opens one finds the other open, for as long as this process lives.
+        self._go = _pipe(f"{place}.go")
+        self._come = _pipe(f"{place}.come")
+        os.set_blocking(self._come, False)
+        signals.also(self._come)
+
+    @property
+    def missing(self) -> bool:
+        """True if some have not come yet."""
+        return self._missing > 0
+
+    @property
+    def some(self) -> bool:
+        """True if some run, or may come yet."""
+        return self.missing or bool(self._running)
+
+    def let_go(self, env: dict[str, str]) -> None:
+        """Let them run their programs with these variables."""
+        write(f"{self._place}.env", shell_lines(env))
+        os.write(self._go, _GO * self._missing)
+
+    def refuse(self) -> None:
+        """Let them end without having run anything."""
+        os.write(self._go, _NO * self._missing)
+
+    def look(self) -> None:
+        """See who has come, and who has ended."""
+        with contextlib.suppress(BlockingIOError):
+            lines = (self._rest + os.read(self._come, 65536)).split(b"\n")
+            self._rest = lines.pop()
+            for line in lines:
+                self._missing -= 1
+                with contextlib.suppress(ProcessLookupError):
+                    pidfd = os.pidfd_open(int(line))
+                    self._running.append(pidfd)
+                    self._signals.also(pidfd)
+        for pidfd in [pidfd for pidfd in self._running if _exited(pidfd)]:
+            self._running.remove(pidfd)
+            self._signals.no_longer(pidfd)
+            os.close(pidfd)
+        if not self.missing:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the files that they needed to come."""
+        for end in ("go", "come", "env"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._place}.{end}")
+
+
+def _own_directory(path: str) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    facts = os.lstat(path)
+    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077 or not stat.S_ISDIR(facts.st_mode):
+        raise Failure(
+            f"{path} on {os.uname().nodename} is somebody else's, or open to others; set"
+            " SMARTCORE_RUNTIME_DIR to another directory"
+        )
+
+
+def _pipe(path: str) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    descriptor = os.open(path, os.O_RDWR)
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Failure(f"{path} is in the way; remove it")
+    return descriptor
+
+
+def _exited(pidfd: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+# -- the host, which has the sidecars -------------------------------------------------------------
+
+
+def host(spec: Spec, place: str, count: int, told: int, life: int) -> None:
+    """Run the sidecars until the programs of all tasks have ended.
+
+    :param place: begins the paths of what the tasks share
+    :param count: how many tasks there are besides the first
+    :param told: pipe on which the first one hears how it goes
+    :param life: pipe that is closed when the program of the first one has ended
+    """
+    signals = Signals()
+    _let_loose(0, 1)
+    supervisor = Supervisor(sidecars_of(spec), spec["grace"], signals)
+    others = None
+    try:
+        others = Others(place, count, signals)
+        signals.also(life)
+        try:
+            supervisor.start_sidecars()
+        except BaseException:
+            others.refuse()
+            raise
+        others.let_go(spec["env"])
+        os.write(told, _SERVES)
+        _attend(supervisor, others, signals, spec["patience"], told, life)
+    except Failure as failure:
+        say(str(failure))
+    except OSError as error:
+        say(f"{error.filename or place}: {error.strerror}")
+    except Interrupted:
+        pass  # the first task, which got the signal, too, says so by its end
+    finally:
+        supervisor.end_sidecars()
+        if others is not None:
+            others.remove()
+
+
+def _attend(
+    supervisor: Supervisor, others: Others, signals: Signals, patience: float, told: int, life: int
+) -> None:
+    first, said, end = True, False, 0.0
+    while first or others.some:
+        # Signals are for the programs, which have got them themselves.
+        signals.wait(end - time.monotonic() if others.missing and not first else None)
+        supervisor.watch()
+        others.look()
+        if first and _exited(life):
+            first = False
+            signals.no_longer(life)
+            end = time.monotonic() + patience
+        if not first and not said and others.some:
+            said = True
+            _let_loose(2)
+            with contextlib.suppress(BrokenPipeError):  # it was killed
+                os.write(told, _OTHERS_GO_ON)
+        if not first and others.missing and time.monotonic() > end:
+            say(f"a task of this node did not come within {patience:g} s; going on without it")
+            return
+
+
+def _let_loose(*descriptors: int) -> None:
+    # Who reads the output of the first task waits until nobody has it any more.
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+# -- the first task -------------------------------------------------------------------------------
+
+
+def lead(spec: Spec, place: str, count: int, argv: list[str]) -> int:
+    """Run the program of the first task, with a host beside it.
+
+    :param count: how many tasks there are besides it
+    :returns: as :func:`smartcore.launch.sidecar.returncode`
+    """
+    told, tell = os.pipe()
+    life, alive = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(told)
+        os.close(alive)
+        try:
+            host(spec, place, count, tell, life)
+        except Exception:  # noqa: BLE001 -- never back into what the first task does
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    os.close(life)
+    signals = Signals()
+    signals.also(told)
+    code = _run_when_served(spec, signals, told, pid, argv)
+    os.close(alive)
+    word = _SERVES
+    while code and word == _SERVES:
+        word = os.read(told, 1)
+    if word != _OTHERS_GO_ON:
+        os.waitpid(pid, 0)
+    return code
+
+
+def _run_when_served(spec: Spec, signals: Signals, told: int, pid: int, argv: list[str]) -> int:
+    while not _exited(told):
+        for number in signals.wait(None):
+            if number in FORWARDED:
+                os.kill(pid, number)
+                return -number
+    if os.read(told, 1) != _SERVES:
+        return SIDECAR_FAILED  # it has said why
+    signals.no_longer(told)
+    try:
+        return Supervisor([], spec["grace"], signals).run(argv)
+    except Failure as failure:
+        say(str(failure))
+        return failure.code
+
+
+def sidecars_of(spec: Spec) -> list[Sidecar]:
+    """The sidecars to start."""
+    return [Sidecar(**item) for item in spec["sidecars"]]  # type: ignore[arg-type]  # our own file
+
+
+def main(arguments: list[str]) -> int:
+    """Run; return the exit code."""
+    if len(arguments) < 2:
+        say("usage: node.py SPEC PROGRAM [ARGUMENT...]")
+        return SIDECAR_FAILED
+    try:
+        spec, node, holder = load(arguments[0])
+        count = local_size(spec["local_ranks"], dict(os.environ))
+        for file in spec["files"]:
+            write(file["path"], file["text"])
+    except (OSError, ValueError, KeyError, TypeError, Failure) as error:
+        say(f"cannot use {arguments[0]}: {error}")
+        return SIDECAR_FAILED
+    os.environ.update(spec["env"])
+    if holder is not None:
+        holder.close()
+    if count > 1:
+        return end_as(lead(spec, f"{spec['place']}-{node}", count - 1, arguments[1:]))
+    supervisor = Supervisor(sidecars_of(spec), spec["grace"], Signals())
+    return end_as(supervise(supervisor, arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

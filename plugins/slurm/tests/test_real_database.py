@@ -152,6 +152,33 @@ def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
     assert said(model)[0] == "7"
 
 
+def test_shards_on_nodes_are_seen_and_stopped_from_a_shell(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3)
+    database.enable_checkpoints(3600)
+    exp.start(database)
+    exp.start(client(exp, "model"))
+    (row,) = json.loads(shell("db", "list", exp.exp_path, "--json"))
+    assert (row["state"], row["keys"], row["problem"]) == ("Running", 20, None)
+    look = json.loads(shell("db", "top", exp.exp_path, "--once", "--json"))
+    assert [shard["shard"] for shard in look["shards"]] == [f"orchestrator_{i}" for i in range(3)]
+    assert all(shard["memory"] for shard in look["shards"])
+    (told,) = json.loads(shell("db", "info", exp.exp_path, "--json"))
+    assert {shard["node"] for shard in told["shards"]} == set(database.hosts)
+    text = shell("db", "stop", exp.exp_path)
+    assert text.count("its data are kept in") == 3
+    assert not database.is_active()
+    (row,) = json.loads(shell("db", "list", exp.exp_path, "--json"))
+    assert not row["running"]
+
+
+def shell(*argv: str) -> str:
+    """What ``smartcore`` prints; it must succeed."""
+    command = [sys.executable, "-m", "smartcore", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_a_host_outside_of_the_allocation_is_refused(inside: str, exp: Experiment) -> None:
     database = exp.create_database(hosts="nid009")
     with pytest.raises(InputError, match="nid009, which is not in the allocation"):

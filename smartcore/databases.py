@@ -62,6 +62,7 @@ class Databases:
     """The databases of one experiment that run, by identifier.
 
     :param path: the experiment's directory
+    :ivar started: all that served at some time, by identifier
     :ivar followed: identifiers of those that another experiment started
     :ivar restarting: names of steps that are being started again
     """
@@ -74,6 +75,7 @@ class Databases:
         self._running: dict[str, Orchestrator] = {}
         self._samplers: dict[str, Sampler] = {}
         self._identifiers: dict[str, str] = {}
+        self.started: dict[str, Orchestrator] = {}
         self.followed: set[str] = set()
         self.restarting: set[str] = set()
 
@@ -261,6 +263,7 @@ class Databases:
 
     def take(self, database: Orchestrator) -> None:
         """Note that it serves."""
+        self.started[database.db_identifier] = database
         identifier = database.db_identifier
         self._running[identifier] = database
         self._identifiers |= dict.fromkeys(self.step_names(database), identifier)

@@ -279,11 +279,11 @@ class Session:
                 f"{what!r} is a {type(what).__name__}, and restart is for databases; start models"
                 " again with start()"
             )
-        if what in self.databases:
-            return self.databases[what]
-        checkpoints = self._earlier.story.databases
+        started, checkpoints = self.databases.started, self._earlier.story.databases
+        if what in started:
+            return started[what]
         if what not in checkpoints:
-            known = ", ".join([*self.databases.identifiers, *checkpoints]) or "none"
+            known = ", ".join({**started, **checkpoints}) or "none"
             raise InputError(f"no database {what!r} was started in this experiment; known: {known}")
         from smartcore.database.checkpoint import describe
 
@@ -560,7 +560,9 @@ class Session:
 
     def follow(self, database: Orchestrator, jobs: Mapping[str, str]) -> None:
         """Take up a database that another process started; see :meth:`Databases.follow`."""
+        book = self.journal  # a second driver is refused
         self.databases.follow(database, jobs, self._keep)
+        book.uses(database.db_identifier, database.checkpoint_file)
 
     def _keep(self, runs: Sequence[Run]) -> None:
         for run in runs:

@@ -79,6 +79,7 @@ def _facts(view: Overview) -> dict[str, Json]:
         "ended": view.ended,
         "failed": view.failed,
         "age": age,
+        "uses": [] if view.place.story is None else sorted(view.place.story.uses.values()),
         "problem": view.problem or None,
     }
 
@@ -90,13 +91,14 @@ def _line(view: Overview) -> dict[str, Json]:
     running = f"{view.running} ({view.stale} stale)" if view.stale else view.running
     age = None if row["age"] is None else span(float(str(row["age"])))
     shown: dict[str, Json] = {**row, "driver": who, "running": running, "age": age}
-    del shown["stale"]
+    del shown["stale"], shown["uses"]
     return shown
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     orphans: Sequence[Orphan]
+    used: Sequence[tuple[Orphan, Sequence[Place]]]
     elsewhere: Sequence[tuple[Place, Run]]
     leftovers: Sequence[Leftover]
     unread: Sequence[str]
@@ -108,6 +110,10 @@ class _Found:
     def as_json(self) -> dict[str, Json]:
         return {
             "processes": [_orphan(orphan) for orphan in self.orphans],
+            "used": [
+                {**_orphan(orphan), "users": [str(user.path) for user in users]}
+                for orphan, users in self.used
+            ],
             "elsewhere": [
                 {
                     "experiment": place.name,
@@ -166,7 +172,8 @@ def gc(
 
     All of your experiments on this host are looked at, or those in PATHS. Only processes are ended
     whose number, start time and tag stand in a journal, or that a keeper of ours keeps. What a
-    scheduler or another host runs is only told. Journals, exit records and output stay.
+    scheduler or another host runs, and a database that a living experiment uses, is only told.
+    Journals, exit records and output stay.
 
     \b
     Examples:
@@ -201,17 +208,29 @@ def gc(
 def _find(shell: Shell, paths: Sequence[Path], older_than: float) -> _Found:
     from smartcore.config import runtime_directory
     from smartcore.housekeeping import (
+        databases_in_use,
         find_leftovers,
         find_orphans,
         find_places,
         look,
         own_processes,
+        users_of,
     )
 
     runtime = runtime_directory(shell.config)
     processes = own_processes()
     places = find_places(runtime, processes, paths)
+    everywhere = find_places(runtime, processes) if paths else places
+    users = [place for place in everywhere if place.story is not None and place.story.uses]
+    in_use = databases_in_use(
+        [
+            place
+            for place in users
+            if place.owned or look(place, processes, shell.registry, shell.config).living
+        ]
+    )
     orphans: list[Orphan] = []
+    used: list[tuple[Orphan, Sequence[Place]]] = []
     elsewhere: list[tuple[Place, Run]] = []
     idle = []
     for place in places:
@@ -221,20 +240,33 @@ def _find(shell: Shell, paths: Sequence[Path], older_than: float) -> _Found:
         view = look(place, processes, shell.registry, shell.config)
         ours = {orphan.identity for orphan in own}
         others = [(place, run) for run in view.active if run.job not in ours]
-        orphans += own
+        for orphan in own:
+            if users := users_of(orphan, in_use):
+                used.append((orphan, users))
+            else:
+                orphans.append(orphan)
         elsewhere += others
         if not (own or others or place.keepers):
             idle.append(place)
     before = time.time() - older_than * 86400
     leftovers = find_leftovers(places, idle, None if paths else runtime, before)
     unread = [place.problem for place in places if place.problem]
-    return _Found(orphans, elsewhere, leftovers, unread)
+    return _Found(orphans, used, elsewhere, leftovers, unread)
 
 
 def _show(found: _Found) -> None:
     if found.orphans:
         click.echo("These have no living driver:\n")
         print_table([_orphan(orphan) for orphan in found.orphans])
+        click.echo()
+    if found.used:
+        click.echo("These databases have no living driver, and are used, so they are left alone:\n")
+        for orphan, users in found.used:
+            who = ", ".join(str(user.path) for user in users)
+            click.echo(
+                f"  {orphan.name} ({orphan.pid}) is used by {who}; to end it all the same:"
+                f" smartcore stop {quote(str(orphan.place.path))}"
+            )
         click.echo()
     if found.elsewhere:
         click.echo("These are a scheduler's or another host's, and are left alone:\n")

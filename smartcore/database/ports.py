@@ -8,6 +8,7 @@ import errno
 from collections.abc import Sequence
 
 from smartcore.error import DatabaseError, InputError
+from smartcore.launch.owner import describe_process
 from smartcore.spec import ShardPlan
 from smartcore.spec.addresses import free_ports, interface_address, port_error
 
@@ -108,9 +109,5 @@ def port_owner(port: int) -> str:
         return unknown
     for connection in connections:
         if connection.laddr and connection.laddr.port == port and connection.pid is not None:
-            try:
-                process = psutil.Process(connection.pid)
-                return f"{process.name()} (pid {process.pid}, user {process.username()})"
-            except psutil.Error:
-                return f"pid {connection.pid}"
+            return describe_process(connection.pid)
     return unknown

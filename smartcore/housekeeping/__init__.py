@@ -8,7 +8,7 @@ them), :mod:`~.overview`, :mod:`~.orphans` (processes), :mod:`~.leftovers` (file
 from __future__ import annotations
 
 from .leftovers import Leftover, find_leftovers, remove
-from .orphans import Orphan, end_orphans, find_orphans
+from .orphans import Orphan, databases_in_use, end_orphans, find_orphans, users_of
 from .overview import Overview, look
 from .places import Place, find_places, own_processes
 
@@ -17,6 +17,7 @@ __all__ = [
     "Orphan",
     "Overview",
     "Place",
+    "databases_in_use",
     "end_orphans",
     "find_leftovers",
     "find_orphans",
@@ -24,4 +25,5 @@ __all__ = [
     "look",
     "own_processes",
     "remove",
+    "users_of",
 ]

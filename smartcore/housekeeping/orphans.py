@@ -151,6 +151,32 @@ class _Known:
         return (process.tag or "?").rpartition("-")[0] or "?"
 
 
+def databases_in_use(places: Sequence[Place]) -> dict[Path, list[Place]]:
+    """Checkpoints of databases that these use and others started, each with who uses it.
+
+    :param places: experiments that live
+    """
+    found: dict[Path, list[Place]] = {}
+    for place in places:
+        for checkpoint in place.story.uses.values() if place.story is not None else ():
+            found.setdefault(Path(checkpoint).resolve(), []).append(place)
+    return found
+
+
+def users_of(orphan: Orphan, used: Mapping[Path, Sequence[Place]]) -> list[Place]:
+    """The experiments that use what an orphan serves; nothing if it is no shard of a database.
+
+    :param used: see :func:`databases_in_use`
+    """
+    story = orphan.place.story
+    users: list[Place] = []
+    for identifier, checkpoint in story.databases.items() if story is not None else ():
+        # A shard has the identifier and its number for a name; one step for all has none.
+        if orphan.name == identifier or orphan.name.rpartition("_")[0] == identifier:
+            users += used.get(Path(checkpoint).resolve(), ())
+    return [place for place in users if place.path != orphan.place.path]
+
+
 def _launched_here(story: Story) -> list[Run]:
     host = link.host_name()
     return [run for run in story.runs if story.hosts.get(run.step.tag) == host]

@@ -82,12 +82,15 @@ def before_start(
     names = [model.name for model in models]
     names += [name for database in databases for name in names_of(database, steps_of)]
     _unique_names(names)
+    shards = set(names) - {model.name for model in models}
     for name in names:
         run = runs.get(name)
         if run is not None and run.active:
+            lost = name in shards and any(name in runs and runs[name].failed for name in shards)
             raise EntityExistsError(
                 f"{name!r} is {run.status.state.value.lower()}; stop it, or wait for its end,"
                 " before starting it again"
+                + ("; restart() brings back the shards that have ended" if lost else "")
             )
     for entity in entities:
         _batch(entity, registry, launcher)

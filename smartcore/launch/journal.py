@@ -12,7 +12,8 @@ with the version of the format (``v``), the time in seconds (``at``), the number
     started   jobs: {tag: job}, places: {tag: [shares of nodes]} where the core planned
     ended     tag, status
     nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
-    database  identifier, checkpoint
+    database  identifier, checkpoint: of one that is about to be started
+    uses      identifier, checkpoint: of one that another experiment started
 
 A shell that ends runs is no driver and holds no lock; in ``<host>-<pid>.stops.jsonl`` it leaves::
 
@@ -137,8 +138,12 @@ class Journal:
         self._write("ended", tag=run.step.tag, status=status_to_json(run.status))
 
     def database(self, identifier: str, checkpoint: str) -> None:
-        """Write where the checkpoint of a running database is."""
+        """Write where the checkpoint of a database is, or will be."""
         self._write("database", identifier=identifier, checkpoint=checkpoint)
+
+    def uses(self, identifier: str, checkpoint: str) -> None:
+        """Write that a database of another experiment is used."""
+        self._write("uses", identifier=identifier, checkpoint=checkpoint)
 
     def _write(self, what: str, **fields: object) -> None:
         self._unsaved.append(self._line(what, **fields))

@@ -45,6 +45,7 @@ class Story:
     :param launcher: the launcher of its newest driver
     :param runs: every launch, in order
     :param databases: checkpoint of each database that was started, by identifier
+    :param uses: the same of databases of other experiments that were taken up
     :param drivers: who wrote, in the order in which they began to
     :param hosts: from where each run was launched
     :param nodes: what each allocation grants, where the core plans
@@ -57,6 +58,7 @@ class Story:
     launcher: str = ""
     runs: list[Run] = field(default_factory=list)
     databases: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)
     drivers: list[Driver] = field(default_factory=list)
     hosts: dict[Tag, str] = field(default_factory=dict)
     nodes: dict[str, list[Node]] = field(default_factory=dict)
@@ -127,6 +129,10 @@ def _database(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     story.databases[str(line["identifier"])] = str(line["checkpoint"])
 
 
+def _uses(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
+    story.uses[str(line["identifier"])] = str(line["checkpoint"])
+
+
 _TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
     "open": _open,
     "launch": _launch,
@@ -135,6 +141,7 @@ _TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
     "ended": _ended,
     "nodes": _nodes,
     "database": _database,
+    "uses": _uses,
 }
 
 

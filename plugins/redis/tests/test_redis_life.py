@@ -64,6 +64,7 @@ def test_a_stranger_without_a_password_is_told_to_do_nothing(port: int, tmp_path
         "1:M # Wrong signature trying to load DB from file",
         "1:M # Short read or OOM loading DB. Unrecoverable error, aborting now.",
         "1:M # Fatal error loading the DB, check server logs. Exiting.",
+        "[additional info] While doing: check-sum\n[info] 2 keys read\n[info] 0 already expired",
     ],
 )
 def test_a_server_that_cannot_read_its_data_is_explained(output: str) -> None:

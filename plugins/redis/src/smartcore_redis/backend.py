@@ -45,8 +45,15 @@ from .settings import readable, same_setting, try_options, value_of, verify_opti
 _PATIENCE = timedelta(seconds=10)
 # Replies of a server that may be ours and cannot serve now.
 _NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "ERR max number of clients")
-# What a server says that cannot read its data, and ends.
-_UNREADABLE = ("trying to load DB", "loading DB", "loading the DB", "RDB reading", "rdb file")
+# What a server says that cannot read its data, and ends; the last two: its check.
+_UNREADABLE = (
+    "trying to load DB",
+    "loading DB",
+    "loading the DB",
+    "RDB reading",
+    "[info] 0 already expired",
+    "Check RDB",
+)
 
 
 class _Backend(DatabaseBackend):

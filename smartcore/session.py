@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.config import Config, runtime_directory
 from smartcore.database import Orchestrator
+from smartcore.database.live import is_step_of
 from smartcore.databases import SHARD, Databases
 from smartcore.entity import Model
 from smartcore.error import (
@@ -589,8 +589,8 @@ class Session:
             known = run.active or run.status.elapsed is not None
             run.started = began[run] if known else None
         for identifier, checkpoint in story.databases.items():
-            names = re.compile(rf"{re.escape(identifier)}(_\d+)?")
-            if any(run.kind == SHARD and names.fullmatch(run.name) for run in self.active()):
+            shards = [run for run in self.active() if run.kind == SHARD]
+            if any(is_step_of(identifier, run.name) for run in shards):
                 self.databases.adopt(identifier, checkpoint)
 
     def _find(self, runs: Sequence[Run], story: Story) -> None:

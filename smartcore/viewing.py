@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from smartcore.database import LiveDatabase
+from smartcore.database.live import is_step_of
 from smartcore.error import DatabaseError, PathNotFoundError, SmartcoreError
 from smartcore.launch.run import Run
 from smartcore.observe import SHARD, Observer
@@ -108,8 +108,7 @@ def view_databases(observer: Observer) -> list[DatabaseView]:
 def _view(
     observer: Observer, identifier: str, checkpoint: Path, runs: Sequence[Run]
 ) -> DatabaseView:
-    names = re.compile(rf"{re.escape(identifier)}(_\d+)?")
-    own = [run for run in runs if names.fullmatch(run.name)]
+    own = [run for run in runs if is_step_of(identifier, run.name)]
     view = DatabaseView(identifier, checkpoint, tuple(own))
     try:
         known = _read(checkpoint, secrets=False)

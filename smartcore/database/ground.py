@@ -41,9 +41,12 @@ def make_ground(
     :raises UnsupportedError: one command is to start all shards, and cannot
     """
     hosts = choose_hosts(database, [] if database.batch else free)
-    most = max(Counter(hosts).values()) if any(hosts) else shards_on_a_node(database)
+    placed = any(hosts)
+    here = here and not placed
     if database.port:
-        refuse_beyond(database.port, most, database.num_shards)
+        share = max(Counter(hosts).values()) if placed else shards_on_a_node(database)
+        count = database.num_shards
+        refuse_beyond(database.port, count if here else share, count)
     settings = _run_settings(database, builder)
     registry = builder.registry
     name = Path(settings.run_command or "").name
@@ -54,7 +57,7 @@ def make_ground(
         return builder.command(settings, cwd, settings.environment(), placement)
 
     if together:
-        _join(database, settings, known, 0 if any(hosts) else most)
+        _join(database, settings, known, spread=not (placed or here))
     wanted = replace(settings.resources(), nodes=1, tasks=1, tasks_per_node=None)
     if database.alloc:
         wanted = replace(wanted, allocation=str(database.alloc))
@@ -70,7 +73,7 @@ def make_ground(
         places=bool(name),
         ranks=known.rank_variables if known and together else (),
         nodes=nodes_wanted(database),
-        interfaces=(LOOPBACK_INTERFACE,) if here and not any(hosts) else (),
+        interfaces=(LOOPBACK_INTERFACE,) if here else (),
     )
 
 
@@ -92,11 +95,11 @@ def _run_settings(database: Orchestrator, builder: StepBuilder) -> RunSettings:
 
 
 def _join(
-    database: Orchestrator, settings: RunSettings, command: RunCommand | None, on_a_node: int
+    database: Orchestrator, settings: RunSettings, command: RunCommand | None, *, spread: bool
 ) -> None:
     """Let the run command start all shards, and end all when one has failed.
 
-    :param on_a_node: how many a node has, where the run command spreads them; otherwise 0
+    :param spread: the run command is to spread them over nodes; otherwise their hosts are known
     """
     if command is None or not command.rank_variables:
         name = settings.run_command
@@ -106,8 +109,8 @@ def _join(
             " single_cmd out"
         )
     settings.set_tasks(database.num_shards)
-    if on_a_node:
-        settings.set_tasks_per_node(on_a_node)
+    if spread:
+        settings.set_tasks_per_node(shards_on_a_node(database))
     given = {arg.lstrip("-") for arg in settings.run_args}
     for arg, value in command.ends_together.items():
         if arg not in given:

@@ -73,6 +73,13 @@ class LiveDatabase:
         return [str(shard.address) for shard in self.shards]
 
 
+def is_step_of(identifier: str, name: str) -> bool:
+    """True if a step of this name runs a shard of that database, or all of them."""
+    rest = name.removeprefix(identifier)
+    index = rest.removeprefix("_")
+    return name == identifier or (name != rest != index and index.isdecimal())
+
+
 def variable(name: str, identifier: str) -> str:
     """The name of a variable for one database: the default one has no suffix."""
     return name if identifier in {"", DEFAULT_IDENTIFIER} else f"{name}_{identifier}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,9 @@ from .values import (
 from .work import Resources
 
 logger = logging.getLogger("smartcore")
+
+
+SYSTEM_TEMPORARY = "/tmp"
 
 
 class HostFile(NamedTuple):
@@ -72,6 +76,8 @@ class MpiSettings(RunSettings):
     ) -> None:
         super().__init__(exe, exe_args, run_command, run_args, env_vars, container, **kwargs)
         self.hostfile: HostFile | None = None
+        given = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+        self.temporary = next(filter(None, given), SYSTEM_TEMPORARY)
         if not Path(self.run_command or "").is_absolute():
             message = (
                 f"run command {run_command!r} was not found on PATH; load the module of an MPI, or "

@@ -10,6 +10,7 @@ import pytest
 
 from smartcore.database import LiveDatabase, Orchestrator, client_environment, planned_shards
 from smartcore.database.credentials import new_credentials, read_secret, write_secret
+from smartcore.database.live import is_step_of
 from smartcore.database.ports import choose_ports, listen_hosts, port_owner
 from smartcore.error import DatabaseError, DatabaseFileError, InputError
 from smartcore.spec import Credentials, DatabaseBackend, Server, ShardAddress, ShardPlan
@@ -111,3 +112,13 @@ def test_a_plan_starts_nothing_and_holds_no_secret(
         assert step.command.argv == (bundled["REDIS_PATH"], str(conf))
         assert {file.mode for file in step.command.files} == {0o600}
     assert not (tmp_path / "db").exists()
+
+
+@pytest.mark.parametrize("name", ["db", "db_0", "db_12"])
+def test_the_steps_of_a_database_bear_its_name(name: str) -> None:
+    assert is_step_of("db", name)
+
+
+@pytest.mark.parametrize("name", ["db_x_0", "db_", "other_db", "db0", "dbs_0", ""])
+def test_the_steps_of_others_do_not(name: str) -> None:
+    assert not is_step_of("db", name)

@@ -295,6 +295,31 @@ def test_without_a_run_command_it_runs_on_this_host(exp: Experiment) -> None:
     assert database.hosts == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize("single_cmd", [False, True])
+def test_where_there_are_no_nodes_mpirun_starts_shards_on_this_host(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single_cmd: bool
+) -> None:
+    if shutil.which("mpirun") is None:
+        assert os.environ.get("CI") != "true", "Open MPI is not installed"
+        pytest.skip("Open MPI is not installed")
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("OMPI_MCA_oob_tcp_if_include", "lo")
+    monkeypatch.setenv("OMPI_MCA_rmaps_base_oversubscribe", "1")
+    path = tmp_path / "local"
+    path.mkdir()
+    with Experiment("local", str(path), "local", registry=registry) as exp:
+        database = exp.create_database(
+            17_000, db_nodes=3, run_command="mpirun", single_cmd=single_cmd
+        )
+        exp.start(database)
+        expected = [f"127.0.0.1:{port}" for port in (17_000, 17_001, 17_002)]
+        assert database.get_address() == expected
+        assert len(exp.statuses()) == (1 if single_cmd else 3)
+        assert database.live is not None
+        assert {step.command.argv[0] for step in database.live.steps} == {shutil.which("mpirun")}
+
+
 def test_a_host_that_is_not_there_is_refused_before_anything_starts(exp: Experiment) -> None:
     database = exp.create_database(hosts="nid009")
     with pytest.raises(InputError, match=r"nid009, which is not in the allocation \(127.0.3.1"):

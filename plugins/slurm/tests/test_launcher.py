@@ -141,3 +141,15 @@ def test_jobs_go_to_the_batch_service_and_steps_do_not(
     bench.ends([first.id, third.id])
     with pytest.raises(LauncherError, match="cannot stop 1#"):
         launcher.stop([first.id, second.id])
+
+
+def test_what_starts_daemons_by_srun_does_not_wait_for_cores_of_other_steps(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_OVERLAP", raising=False)
+    program = tmp_path / "mpirun"
+    program.write_text('#!/bin/sh\necho "$SLURM_OVERLAP"\n')
+    program.chmod(0o755)
+    steps = [bench.step(str(program)), bench.sh('echo "$SLURM_OVERLAP"')]
+    bench.run(*steps)
+    assert [step.stdout.read_text() for step in steps] == ["1\n", "\n"]

@@ -147,6 +147,40 @@ def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
     exp.start(database)
     expected = {f"127.0.1.{node}:{port}" for node in (2, 3) for port in (15_000, 15_001, 15_002)}
     assert set(database.get_address()) == expected
+    argv = [sys.executable, "-m", "smartcore", "db", "info", str(exp.exp_path), "--json"]
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+    (seen,) = json.loads(shown)
+    assert [shard["state"] for shard in seen["shards"]] == ["Running"] * 6
+    model = client(exp, "model")
+    exp.start(model)
+    assert said(model)[0] == "7"
+
+
+def test_mpirun_puts_shards_on_hosts(
+    inside: str, exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("mpirun") is None:
+        assert os.environ.get("CI") != "true", "Open MPI is not installed"
+        pytest.skip("Open MPI is not installed")
+    # What salloc sets, and Open MPI wants to know to start its daemons.
+    for name, value in {
+        "SLURM_JOBID": inside,
+        "SLURM_NODELIST": "nid[001-004]",
+        "SLURM_TASKS_PER_NODE": "6(x4)",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_oob_tcp_if_include": "lo",
+    }.items():
+        monkeypatch.setenv(name, value)
+    database = exp.create_database(db_nodes=3, run_command="mpirun")
+    database.set_hosts(["nid004", "nid002"])
+    exp.start(database)
+    assert database.hosts == ["nid004", "nid002"]
+    hosts = [address.split(":")[0] for address in database.get_address()]
+    assert hosts == ["127.0.1.4", "127.0.1.2", "127.0.1.4"]
+    single = exp.create_database(run_command="mpirun", db_identifier="anywhere")
+    exp.start(single)
+    assert set(single.hosts) <= NODES
     model = client(exp, "model")
     exp.start(model)
     assert said(model)[0] == "7"

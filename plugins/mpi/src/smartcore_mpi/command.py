@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NoReturn
 
 from smartcore.error import InputError, UnsupportedError
 from smartcore.spec import Command, Facts, Launch, Placement, RunCommand, RunSettings
-from smartcore.spec.mpi import MpiSettings, format_option
+from smartcore.spec.mpi import SYSTEM_TEMPORARY, MpiSettings, format_option
 from smartcore.spec.values import check_env_vars, check_options
 
 from .flavours import DIALECTS, LOCAL_RANKS, STANDARD, Dialect, recognise
@@ -75,6 +76,8 @@ class MpiCommand(RunCommand):
             argv += program.argv
         if limit and translation.dialect.timeout_variable:
             translation.env[translation.dialect.timeout_variable] = limit
+        if translation.dialect.session_variable and settings.temporary == SYSTEM_TEMPORARY:
+            translation.env.setdefault(translation.dialect.session_variable, _session(argv))
         return Command(argv, translation.env)
 
 
@@ -111,6 +114,12 @@ def _programs(launch: Launch) -> list[_Program]:
                 "the start of another program; put the command into a script and run that"
             )
     return programs
+
+
+def _session(argv: Tokens) -> str:
+    # The arguments hold the directory to run in, in which no two run the same at the same time.
+    name = sha256("\0".join(argv).encode(errors="surrogateescape")).hexdigest()[:16]
+    return f"{SYSTEM_TEMPORARY}/ompi-{name}"
 
 
 def _passed(settings: RunSettings) -> tuple[str, ...]:
@@ -233,13 +242,13 @@ class _Translation:
             del known["cpus-per-proc"]
             known["bind-to"] = binding if binding == "none" else f"{binding}:{cpus}"
         if self.placement.cpus and not {"bind-to", "map-by"} & known.keys():
-            self._pin(known)
+            self._unbind(known)
 
-    def _pin(self, known: dict[str, str]) -> None:
-        setting, prefix = self.dialect.cpu_list
-        if not setting:
-            self._refuse("a list of cores to run on")
-        known[setting] = prefix + ",".join(map(str, self.placement.cpus))
+    def _unbind(self, known: dict[str, str]) -> None:
+        # Where others run on the same nodes, too: each of these jobs would bind its tasks to the
+        # first cores of its nodes, and all of them to the same.
+        if "bind-to" in self.dialect.options:
+            known["bind-to"] = "none"
 
     def _refuse(self, setting: str) -> NoReturn:
         program = f"{self.facts.executable} {self.facts.version}".strip()

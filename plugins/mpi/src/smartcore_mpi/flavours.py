@@ -24,9 +24,10 @@ class Dialect:
     :param hostfile_style: how files of hosts spell slots
     :param fixed_slots: a host has one slot for each mention unless it says otherwise
     :param timeout_variable: variable that limits the time, where there is no option
-    :param cpu_list: the setting that takes a list of cores, and what goes before the list
     :param once: an option other than tasks, directory and variables can be given only once, for
         all programs together
+    :param session_variable: variable that names its directory for temporary files, where several
+        that start at the same time fail if they share one
     """
 
     title: str
@@ -39,13 +40,13 @@ class Dialect:
     fixed_slots: bool = False
     timeout_variable: str = ""
     once: bool = False
-    cpu_list: tuple[str, str] = ("", "")
+    session_variable: str = ""
 
 
 _OPEN_MPI = {
     name: f"--{name}"
     for name in (
-        *("n", "npernode", "host", "hostfile", "bind-to", "map-by", "cpu-set", "verbose"),
+        *("n", "npernode", "host", "hostfile", "bind-to", "map-by", "verbose"),
         *("timeout", "wdir"),
     )
 }
@@ -59,7 +60,8 @@ OPEN_MPI_4 = Dialect(
     assign="-x",
     hostfile_style="slots=",
     fixed_slots=True,
-    cpu_list=("cpu-set", ""),
+    # "A call to mkdir was unable to create the desired directory: File exists" (4.1.4)
+    session_variable="OMPI_MCA_orte_top_session_dir",
 )
 # prterun(1): --quiet is unknown (exit code 213), --preload-binary is accepted and crashes (139).
 OPEN_MPI_5 = Dialect(
@@ -70,7 +72,6 @@ OPEN_MPI_5 = Dialect(
     assign="-x",
     hostfile_style="slots=",
     fixed_slots=True,
-    cpu_list=("cpu-set", ""),
 )
 # mpiexec.hydra --help of MPICH 4.0 and 5.0: all variables reach the ranks by default (-genvall),
 # and an option given a second time is refused ("duplicate setting").
@@ -92,7 +93,6 @@ HYDRA = Dialect(
     hostfile_style=":",
     timeout_variable="MPIEXEC_TIMEOUT",
     once=True,
-    cpu_list=("bind-to", "user:"),
 )
 # mpiexec(1) of HPE PALS, from its documents: never run by us. --envall is its default.
 PALS = Dialect(

@@ -55,6 +55,8 @@ NOWHERE = (
 )
 # srun itself waits for nodes that boot.
 USABLE = ("RUNNING", "CONFIGURING", "SUSPENDED")
+# Those that start daemons of their own on the nodes.
+MPI_COMMANDS = frozenset({"mpirun", "mpiexec", "orterun"})
 # What can do without an answer waits no longer for one.
 LOOK = timedelta(seconds=5)
 # Facts of an allocation hold for so many seconds; most starts come in bursts.
@@ -86,8 +88,12 @@ class SlurmLauncher(Launcher):
     # -- start ----------------------------------------------------------------------------------
 
     def start(self, work: Sequence[Work], /) -> Sequence[Started]:
-        steps = [item for item in work if isinstance(item, Step)]
-        jobs = [item for item in work if not isinstance(item, Step)]
+        steps = [_overlapping(item) for item in work if isinstance(item, Step)]
+        jobs = [
+            replace(item, steps=tuple(map(_overlapping, item.steps)))
+            for item in work
+            if not isinstance(item, Step)
+        ]
         started = iter(self._start_steps(steps))
         submitted = iter(self._scheduler.start(jobs) if jobs else ())
         return [next(started if isinstance(item, Step) else submitted) for item in work]
@@ -434,3 +440,12 @@ def _was_killed(status: Status) -> bool:
     return status.state is not State.CANCELLED and (
         status.returncode is None or status.returncode == -9
     )
+
+
+def _overlapping(step: Step) -> Step:
+    """The same step, whose run command can start daemons on nodes where others have done so."""
+    # They start them by an srun of their own, which would wait for the cores of the others.
+    if Path(step.command.argv[0]).name not in MPI_COMMANDS:
+        return step
+    env = {"SLURM_OVERLAP": "1", **step.command.env}
+    return replace(step, command=replace(step.command, env=env))

@@ -286,7 +286,7 @@ class Experiment:
 
         check_name(db_identifier)
         kwargs.setdefault("backend", self._config.text("database.backend"))
-        kwargs.setdefault("tls", self._config.flag("database.tls"))
+        kwargs.setdefault("tls", self._config.flag("database.tls") or None)
         return Orchestrator(
             path=path or str(Path(self.exp_path) / db_identifier),
             port=port,

@@ -145,7 +145,8 @@ def _live(content: Mapping[str, object], directory: Path, *, secrets: bool) -> L
     user, password = read_secret(auth) if secrets else ("", "")
     admin_name, admin_password = read_secret(admin) if secrets else ("", "")
     opened = bool(content["open"])
-    certificate = _certificate(directory, str(content.get("authority_file", "")))
+    authority = str(content.get("authority_file", ""))
+    certificate = _certificate(directory / authority) if authority and secrets else None
     credentials = Credentials(admin_name, admin_password, user, password, opened, certificate)
     shards = [_mapping(item) for item in _list(content["shards"])]
     server = _mapping(content["server"])
@@ -188,10 +189,7 @@ def _placing(item: Mapping[str, object]) -> Placing:
     )
 
 
-def _certificate(directory: Path, name: str) -> Certificate | None:
-    if not name:
-        return None
-    file = directory / name
+def _certificate(file: Path) -> Certificate:
     try:
         return Certificate(file.read_text(encoding="utf-8"), file)
     except OSError as error:
@@ -206,6 +204,7 @@ def _step(name: str, item: Mapping[str, object], directory: Path) -> Step:
         cwd=directory,
         stdout=directory / f"{name}.out",
         stderr=directory / f"{name}.err",
+        private=True,
     )
 
 
@@ -265,7 +264,7 @@ def describe(
         db_identifier=live.identifier,
         allow_unauthenticated=live.credentials.open,
         backend=live.backend,
-        tls=live.credentials.certificate is not None,
+        tls=True if live.credentials.certificate else None,
     )
     database.run_args, database.cpus = dict(placing.run_args), placing.cpus
     return database, live, registry.database(live.backend)

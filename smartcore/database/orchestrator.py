@@ -72,7 +72,8 @@ class Orchestrator(EntityList[DBNode]):
         ``SMARTCORE_DB_ALLOW_UNAUTHENTICATED``
     :param backend: registered name of the kind of server
     :param queue: queue or partition of the batch job
-    :param tls: encrypt connections, which clients must ask for; SmartRedis cannot
+    :param tls: encrypt connections, which clients must ask for; SmartRedis cannot. None encrypts
+        only what the shards of a cluster tell one another, where the server can; False nothing
     :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``; ``shards_per_node`` spreads
         shards over fewer nodes than there are
     :raises UnsupportedError: two shards
@@ -101,7 +102,7 @@ class Orchestrator(EntityList[DBNode]):
         allow_unauthenticated: bool | None = None,
         backend: str = DEFAULT_BACKEND,
         queue: str | None = None,
-        tls: bool = False,
+        tls: bool | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(check_identifier(db_identifier), path)
@@ -119,7 +120,7 @@ class Orchestrator(EntityList[DBNode]):
             check_flag(allow_unauthenticated, "allow_unauthenticated")
         self.allow_unauthenticated = allow_unauthenticated
         self.backend = check_text(backend, "backend")
-        self.tls = check_flag(tls, "tls")
+        self.tls = None if tls is None else check_flag(tls, "tls")
         self.further = check_further(
             {
                 "threads_per_queue": threads_per_queue,

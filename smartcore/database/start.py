@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from smartcore.error import DatabaseError
+from smartcore.error import DatabaseError, PluginMissingError, UnsupportedError
 from smartcore.launch import sidecar
 from smartcore.launch.report import tail
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
-from smartcore.spec import Credentials, DatabaseBackend, Ready, Server, ShardPlan, Step
+from smartcore.spec import Certificate, Credentials, DatabaseBackend, Ready, Server, ShardPlan, Step
 
 from .checkpoint import shard_count, write_checkpoint
 from .credentials import new_credentials, write_private, write_secret
@@ -102,7 +102,7 @@ def start_database(
         raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
     server = server or backend.find(environment)
     backend.check(server, server_options(database, backend))
-    certificate = backend.certificate(server, authority_file(database)) if database.tls else None
+    certificate, peers = _certificates(database, backend, server)
     hosts = [] if ground is not None else listen_hosts(database.interface)
     directory = Path(database.path)
     directory.mkdir(parents=True, exist_ok=True)
@@ -111,6 +111,7 @@ def start_database(
     credentials = replace(
         new_credentials(open_access=allow_unauthenticated if given is None else given),
         certificate=certificate,
+        peers=peers,
     )
     _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
     auth, admin = secret_files(database)
@@ -169,6 +170,28 @@ def _tell_what_it_reads(database: Orchestrator, backend: DatabaseBackend) -> Non
         # Who asked for checkpoints expects this; who did not may not know that there is one.
         level = logging.INFO if "save" in database.options else logging.WARNING
         log.log(level, "%s begins with the data in %s; %s", shard, described(each), empty)
+
+
+def _certificates(
+    database: Orchestrator, backend: DatabaseBackend, server: Server
+) -> tuple[Certificate | None, Certificate | None]:
+    """For clients, and for the shards among themselves."""
+    file, several = authority_file(database), database.num_shards > 1
+    if database.tls:
+        certificate = backend.certificate(server, file, clients=True)
+        return certificate, certificate if several else None
+    if database.tls is False or not several:
+        return None, None
+    try:
+        return None, backend.certificate(server, file, clients=False)
+    except (UnsupportedError, PluginMissingError) as error:
+        log.warning(
+            "the shards of %r ask one another for no password: other users who reach them can take"
+            " them over; %s, or say tls=False if there are none",
+            database.db_identifier,
+            error,
+        )
+        return None, None
 
 
 def _warn_if_open(database: Orchestrator, credentials: Credentials, hosts: Sequence[str]) -> None:

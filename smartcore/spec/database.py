@@ -59,8 +59,10 @@ class Credentials:
     :param user: name of the user that models use; may not administrate
     :param password: its password
     :param open: clients that send no password are let in as ``user``
-    :param certificate: connections are encrypted, and servers prove with it who they are; None for
-        plain connections
+    :param certificate: connections are encrypted, and servers prove to clients with it who they
+        are; None for plain connections
+    :param peers: the servers of a cluster prove to one another with it who they are; None if they
+        take anybody for one of them
     """
 
     admin: str
@@ -69,6 +71,7 @@ class Credentials:
     password: str = field(default="", repr=False)
     open: bool = False
     certificate: Certificate | None = None
+    peers: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +235,15 @@ class DatabaseBackend(ABC):
         :raises DatabaseError: where it was looked for, and how to get one
         """
 
-    def certificate(self, server: Server, file: Path, /) -> Certificate:
+    def certificate(self, server: Server, file: Path, /, *, clients: bool) -> Certificate:
         """Make a certificate for one database, if the server can use it.
 
         :param file: where clients will find the authority's certificate; not written here
-        :raises UnsupportedError: the server has no TLS
+        :param clients: it is for clients, too, not only for the servers among themselves
+        :raises UnsupportedError: the server has no TLS, or not for this
         :raises PluginMissingError: what makes certificates is not installed
         """
-        raise UnsupportedError(f"databases of the kind {self.name!r} have no TLS; leave tls out")
+        raise UnsupportedError(f"databases of the kind {self.name!r} have no TLS")
 
     @abstractmethod
     def check(self, server: Server, options: Mapping[str, str], /) -> None:

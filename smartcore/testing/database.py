@@ -300,7 +300,10 @@ class DatabaseContract(Contract):
     ) -> None:
         (plan,) = room.plans()
         try:
-            own, other = (room.backend.certificate(room.server, room.path / "ca") for _ in "12")
+            own, other = (
+                room.backend.certificate(room.server, room.path / "ca", clients=True)
+                for _ in range(2)
+            )
         except UnsupportedError as error:
             assert "TLS" in str(error)
             return
@@ -436,6 +439,24 @@ class DatabaseContract(Contract):
         plans = room.plans(3)
         jobs = room.serve(*plans)
         assert not any(_ended(answer) for answer in room.processes.status(jobs).values())
+
+    @case("F36", "F39")
+    def test_shards_that_admit_nobody_else_become_one_whole_database(self, room: Room) -> None:
+        if not self.clusters:
+            pytest.skip("it has no clusters")
+        file = room.path / "ca"
+        try:
+            peers = room.backend.certificate(room.server, file, clients=False)
+        except UnsupportedError as error:
+            assert "TLS" in str(error)
+            return
+        plans = [
+            replace(plan, credentials=replace(plan.credentials, peers=peers))
+            for plan in room.plans(3)
+        ]
+        room.serve(*plans)
+        # Clients need to know nothing of that.
+        assert not room.backend.readiness(plans[0]).authority
 
     @case("F39")
     def test_a_database_with_a_shard_missing_is_not_ready(self, room: Room) -> None:

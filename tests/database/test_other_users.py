@@ -19,7 +19,7 @@ import pytest
 from smartcore import Experiment
 from smartcore.database import Orchestrator, read_secret
 from smartcore.error import InputError
-from smartcore.spec.addresses import interface_address, interface_names
+from smartcore.spec.addresses import free_ports, interface_address, interface_names
 from smartcore.testing.running import wait_until
 
 NOBODY = 65534
@@ -398,3 +398,60 @@ def models_own(database: Running) -> set[str]:
 def assert_unharmed(database: Running) -> None:
     for pid in database.servers:
         assert Path(f"/proc/{pid}/cmdline").read_text(), f"the server {pid} has gone"
+
+
+# Another user's server says that it has all the data, and wants to be a part of a cluster. Servers
+# give up after a second if nobody answers.
+ROGUE = """
+import json, os, socket, subprocess, sys, tempfile, time
+program, port, own = json.load(sys.stdin)
+with tempfile.TemporaryDirectory() as place:
+    server = subprocess.Popen(
+        [program, "--port", str(own), "--bind", "127.0.0.1", "--dir", place, "--save", "",
+         "--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
+        stdout=subprocess.DEVNULL)
+    def ask(*words):
+        with socket.create_connection(("127.0.0.1", own), 60) as client:
+            text = "".join([f"*{len(words)}\\r\\n"] + [f"${len(w)}\\r\\n{w}\\r\\n" for w in words])
+            client.sendall(text.encode())
+            return client.recv(65536).decode()
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+                break
+            except OSError:
+                assert time.monotonic() < end and server.poll() is None
+                time.sleep(0.01)
+        ask("CLUSTER", "SET-CONFIG-EPOCH", "9999")
+        assert "OK" in ask("CLUSTER", "MEET", "127.0.0.1", str(port))
+        while "cluster_known_nodes:2\\r" in ask("CLUSTER", "INFO"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        print([line for line in ask("CLUSTER", "INFO").split() if "known_nodes" in line][0])
+    finally:
+        server.kill()
+        server.wait()
+"""
+
+
+def test_the_server_of_another_user_cannot_become_a_part_of_a_cluster(
+    open_place: Path, other_user: OtherUser
+) -> None:
+    program = shutil.which("redis-server")
+    if program is None:
+        assert os.environ.get("CI") != "true", "redis-server is not installed"
+        pytest.skip("redis-server is not installed")
+    (own,) = free_ports(["127.0.0.1"], offsets=(0, 10000))
+    with Experiment("exp", str(open_place), launcher="local") as exp:
+        database = exp.create_database(db_nodes=3)
+        exp.start(database)
+        assert database.live is not None
+        if database.live.credentials.peers is None:
+            assert os.environ.get("CI") != "true", f"{program} has no TLS"
+            pytest.skip(f"{program} has no TLS")
+        told = other_user.run(ROGUE, [program, database.ports[0], own])
+        assert told == "cluster_known_nodes:1\n"
+        # All slots are still ours.
+        assert database.is_active()

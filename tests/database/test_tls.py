@@ -51,7 +51,7 @@ def with_tls(backend: DatabaseBackend, tmp_path: Path) -> Mapping[str, str]:
     """Variables that lead to a server that has TLS."""
     environment = {"PATH": os.environ.get("PATH", os.defpath)}
     try:
-        backend.certificate(backend.find(environment), tmp_path / "ca.pem")
+        backend.certificate(backend.find(environment), tmp_path / "ca.pem", clients=True)
     except (UnsupportedError, DatabaseError) as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
@@ -164,8 +164,57 @@ def test_the_shards_of_a_cluster_trust_one_another_only(
         assert known.version()
 
 
+def test_the_shards_of_a_plain_cluster_trust_one_another_only_unless_told_not_to(
+    tmp_path: Path,
+    make_runner: Callable[[], Runner],
+    backend: DatabaseBackend,
+    with_tls: Mapping[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for tls in (None, False):
+        runner = make_runner()
+        database = Orchestrator(tmp_path / str(tls), tls=tls, db_nodes=3)
+        live = start_database(database, runner, backend, environment=with_tls)
+        username, password = read_secret(live.auth_file)
+        with RedisCluster(
+            "127.0.0.1", database.ports[1], username=username, password=password
+        ) as cluster:
+            for number in range(50):
+                assert cluster.set(f"key{number}", number)
+        assert "SMARTCORE_DB_CA" not in client_environment([live])
+        assert not list((tmp_path / str(tls)).glob("*.ca.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        bus = ("127.0.0.1", database.ports[0] + 10000)
+        if tls is None:
+            with hello(bus, context) as encrypted:
+                assert encrypted.version()
+        else:
+            with pytest.raises(OSError):
+                hello(bus, context)
+        runner.stop()
+    assert not [record for record in caplog.records if "ask one another" in record.msg]
+
+
+def test_a_cluster_whose_shards_would_take_anybody_is_warned_of(
+    tmp_path: Path,
+    runner: Runner,
+    backend: DatabaseBackend,
+    bundled: Mapping[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start_database(Orchestrator(tmp_path / "db", db_nodes=3), runner, backend, environment=bundled)
+    (told,) = [record.getMessage() for record in caplog.records if "one another" in record.msg]
+    assert "without TLS" in told and "tls=False" in told
+
+
 def hello(where: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket:
-    return context.wrap_socket(socket.create_connection(where, timeout=60))
+    connection = socket.create_connection(where, timeout=60)
+    try:
+        return context.wrap_socket(connection)
+    except OSError:
+        connection.close()
+        raise
 
 
 def test_the_keys_are_for_their_owner_and_go_with_what_is_stale(

@@ -184,7 +184,7 @@ def test_encrypted_shards_are_found_serving_by_those_who_trust_them(
     backend = RedisBackend()
     file = tmp_path / "ca.pem"
     try:
-        certificate = backend.certificate(backend.find(os.environ), file)
+        certificate = backend.certificate(backend.find(os.environ), file, clients=True)
     except UnsupportedError as error:
         assert os.environ.get("CI") != "true", error
         pytest.skip(str(error))
@@ -212,7 +212,9 @@ def test_a_shard_is_not_taken_to_serve_if_another_authority_signed_for_it(
 ) -> None:
     backend = RedisBackend()
     try:
-        one, other = (backend.certificate(backend.find(os.environ), tmp_path) for _ in range(2))
+        one, other = (
+            backend.certificate(backend.find(os.environ), tmp_path, clients=True) for _ in range(2)
+        )
     except UnsupportedError as error:
         assert os.environ.get("CI") != "true", error
         pytest.skip(str(error))

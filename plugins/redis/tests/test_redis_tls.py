@@ -15,7 +15,7 @@ from smartcore.spec import Certificate, Credentials, Server, ShardAddress, Shard
 from smartcore_redis.backend import RedisBackend
 from smartcore_redis.certificate import new_certificate
 from smartcore_redis.client import client_command, client_recipe
-from smartcore_redis.conf import check_directive, conf_text
+from smartcore_redis.conf import check_directive, conf_text, nodes_text
 
 FILE = Path("/exp/db/db.ca.pem")
 SERVER = Server("/usr/bin/redis-server", "7", "PATH", "/usr/bin/redis-cli")
@@ -86,6 +86,33 @@ def test_an_encrypted_server_has_no_plain_port(shard: ShardPlan) -> None:
     assert conf["tls-auth-clients"] == "no"
 
 
+def test_shards_may_show_their_certificate_to_one_another_only(
+    shard: ShardPlan, certificate: Certificate
+) -> None:
+    among = replace(shard, credentials=Credentials("admin", "secret", peers=certificate))
+    conf = directives(conf_text(SERVER, among))
+    assert (conf["port"], conf["tls-port"], conf["cluster-port"]) == ("6379", "0", "16379")
+    assert (conf["tls-cluster"], "tls-replication" in conf) == ("yes", False)
+    assert [line.split()[1] for line in nodes_text(among).splitlines()[:2]] == [
+        "10.0.0.1:0@16379",
+        "10.0.0.1:0@16380",
+    ]
+    assert any(certificate.key in file.text for file in RedisBackend().command(SERVER, among).files)
+    assert not RedisBackend().readiness(among).authority
+    assert "tls" not in client_command(SERVER, among).argv
+    assert "ssl" not in client_recipe([among], Path("/auth.json"))
+
+
+def test_shards_of_an_old_server_have_tls_among_them_with_that_of_clients_only(
+    redis_of_this_host: Server,
+) -> None:
+    old = replace(redis_of_this_host, version="6.2.14")
+    with pytest.raises(UnsupportedError, match=r"6\.2\.14.*only together with tls=True"):
+        RedisBackend().certificate(old, FILE, clients=False)
+    assert RedisBackend().certificate(old, FILE, clients=True).key
+    assert RedisBackend().certificate(redis_of_this_host, FILE, clients=False).key
+
+
 def test_a_server_without_a_certificate_is_told_nothing_of_tls(shard: ShardPlan) -> None:
     plain = replace(shard, credentials=Credentials("admin", "admin password"))
     assert "tls" not in conf_text(SERVER, plain)
@@ -121,12 +148,12 @@ def test_people_are_told_how_to_connect(shard: ShardPlan) -> None:
 def test_a_server_that_has_no_tls_is_refused_by_name(valkey_of_the_wheel: Server) -> None:
     for _ in range(2):
         with pytest.raises(UnsupportedError, match=r"valkey-server .*without TLS"):
-            RedisBackend().certificate(valkey_of_the_wheel, FILE)
+            RedisBackend().certificate(valkey_of_the_wheel, FILE, clients=True)
 
 
 def test_another_program_has_no_tls() -> None:
     with pytest.raises(UnsupportedError, match="/bin/true"):
-        RedisBackend().certificate(replace(SERVER, executable="/bin/true"), FILE)
+        RedisBackend().certificate(replace(SERVER, executable="/bin/true"), FILE, clients=True)
 
 
 def test_without_the_package_that_makes_certificates_the_extra_is_named(
@@ -135,4 +162,4 @@ def test_without_the_package_that_makes_certificates_the_extra_is_named(
     monkeypatch.delitem(sys.modules, "smartcore_redis.certificate")
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(PluginMissingError, match=r"smartcore-redis\[tls\]"):
-        RedisBackend().certificate(redis_of_this_host, FILE)
+        RedisBackend().certificate(redis_of_this_host, FILE, clients=True)

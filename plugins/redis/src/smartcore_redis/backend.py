@@ -34,6 +34,7 @@ from .conf import (
     nodes_name,
     nodes_text,
     option_lines,
+    own_certificate,
     pem_path,
 )
 from .ending import end_all
@@ -71,10 +72,10 @@ class _Backend(DatabaseBackend):
         if options:
             try_options(server.executable, server.version, tuple(options.items()))
 
-    def certificate(self, server: Server, file: Path, /) -> Certificate:
+    def certificate(self, server: Server, file: Path, /, *, clients: bool) -> Certificate:
         from .tls import check_tls
 
-        check_tls(server)
+        check_tls(server, clients=clients)
         try:
             from .certificate import new_certificate
         except ImportError as error:
@@ -87,7 +88,7 @@ class _Backend(DatabaseBackend):
     def command(self, server: Server, shard: ShardPlan, /) -> Command:
         conf = replace(conf_path(shard), text=conf_text(server, shard))
         files = [conf]
-        if certificate := shard.credentials.certificate:
+        if certificate := own_certificate(shard):
             texts = (certificate.key, certificate.certificate, certificate.authority)
             files.append(File(pem_path(shard), "".join(texts)))
         if shard.clustered:

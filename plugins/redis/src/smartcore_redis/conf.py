@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smartcore.error import InputError, ReservedKeywordError
-from smartcore.spec import Credentials, File, Server, ShardPlan
+from smartcore.spec import Certificate, Credentials, File, Server, ShardPlan
 
 SLOTS = 16384
 # Sizes as memtoull of the servers reads them.
@@ -36,6 +36,7 @@ RESERVED = frozenset(
         "cluster-announce-ip",
         "cluster-config-file",
         "cluster-enabled",
+        "cluster-port",
         "daemonize",
         "dbfilename",
         "dir",
@@ -113,6 +114,11 @@ def conf_path(shard: ShardPlan) -> File:
     return File(shard.directory / f"{shard.name}.conf", "")
 
 
+def own_certificate(shard: ShardPlan) -> Certificate | None:
+    """What a shard shows, to clients or to other shards only; None without TLS."""
+    return shard.credentials.certificate or shard.credentials.peers
+
+
 def pem_path(shard: ShardPlan) -> Path:
     """Where a shard finds its certificate, the key to it, and who signed it."""
     return shard.directory / f"{shard.name}.pem"
@@ -148,7 +154,7 @@ def _lines(server: Server, shard: ShardPlan) -> Iterator[str]:
     for name, value in shard.options.items():
         yield from option_lines(name, value)
     yield f"bind {' '.join(hosts) or '127.0.0.1'}"
-    if shard.credentials.certificate:
+    if own_certificate(shard):
         yield from _encrypted(shard)
     else:
         yield f"port {address.port}"
@@ -198,8 +204,10 @@ def buffer_for(value: str) -> int:
 
 
 def _encrypted(shard: ShardPlan) -> Iterator[str]:
-    yield "port 0"
-    yield f"tls-port {shard.address.port}"
+    port = shard.address.port
+    clients = shard.credentials.certificate is not None
+    yield f"port {0 if clients else port}"
+    yield f"tls-port {port if clients else 0}"
     pem = quoted(str(pem_path(shard)))
     # One file has all three; who reads one kind passes over the others.
     yield f"tls-cert-file {pem}"
@@ -208,9 +216,13 @@ def _encrypted(shard: ShardPlan) -> Iterator[str]:
     # Clients prove who they are by password. The shards of a cluster, whose second port asks for
     # none, must have the certificate there.
     yield "tls-auth-clients no"
-    yield "tls-replication yes"
+    if clients:
+        yield "tls-replication yes"
     if shard.clustered:
         yield "tls-cluster yes"
+    if not clients:
+        # It would be so far above the port for encrypted clients, which is none.
+        yield f"cluster-port {port + BUS_OFFSET}"
 
 
 def _words(value: str) -> str:
@@ -242,16 +254,18 @@ def nodes_text(shard: ShardPlan) -> str:
     """The cluster as its shards know it at their start, so that nobody has to introduce them.
 
     Format: CLUSTER NODES (id, ip:port@bus, flags, primary, ping, pong, epoch, link, slots), and
-    the variables in the last line. Epochs must differ.
+    the variables in the last line. Epochs must differ. If shards encrypt what they tell one
+    another, the port is that for encrypted clients; the other one they tell one another.
     """
+    plain = shard.credentials.peers is not None and shard.credentials.certificate is None
     count = len(shard.peers)
     lines = []
     for index, peer in enumerate(shard.peers):
         flags = "myself,master" if index == shard.index else "master"
         first, last = slot_range(index, count)
-        bus = peer.port + BUS_OFFSET
+        bus, port = peer.port + BUS_OFFSET, 0 if plain else peer.port
         lines.append(
-            f"{node_id(shard, index)} {peer.host}:{peer.port}@{bus} {flags} - 0 0 {index + 1}"
+            f"{node_id(shard, index)} {peer.host}:{port}@{bus} {flags} - 0 0 {index + 1}"
             f" connected {first}-{last}"
         )
     return "\n".join([*lines, f"vars currentEpoch {count} lastVoteEpoch 0", ""])

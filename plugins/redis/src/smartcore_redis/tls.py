@@ -13,16 +13,23 @@ from smartcore.error import ShellError, UnsupportedError
 from smartcore.spec import Server, run_command
 
 _PROBE_TIMEOUT = timedelta(seconds=10)
+_CLUSTER_PORT_SINCE = 7
 # All that have TLS complain of this: it is the only thing that is wrong with our question.
 _WANTS_CERTIFICATE = re.compile(r"\btls-cert-file\b")
 
 
-def check_tls(server: Server) -> None:
-    """:raises UnsupportedError: the server was built without TLS"""
+def check_tls(server: Server, *, clients: bool) -> None:
+    """:raises UnsupportedError: the server was built without TLS, or has it for its clients only"""
     if not _has_tls(server.executable, Path(server.executable).stat().st_mtime_ns):
         raise UnsupportedError(
             f"{server.executable} ({server.version}) was built without TLS; use a server that has"
-            " it, or leave tls out"
+            " it"
+        )
+    # Without a port for encrypted clients, older ones do not know where to meet one another.
+    if not clients and int(server.version.partition(".")[0]) < _CLUSTER_PORT_SINCE:
+        raise UnsupportedError(
+            f"{server.executable} ({server.version}) has TLS between servers only together with"
+            f" tls=True; use version {_CLUSTER_PORT_SINCE} or newer"
         )
 
 

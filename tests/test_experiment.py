@@ -257,6 +257,61 @@ def test_a_colocated_identifier_may_not_be_that_of_a_standalone_database(exp: Ex
         exp.start(exp.create_database(db_identifier="mine"), model)
 
 
+@pytest.mark.parametrize("identifier", ["", "orchestrator"])
+def test_two_databases_cannot_be_found_by_the_same_variable(
+    exp: Experiment, identifier: str
+) -> None:
+    model = shell(exp, "m", "true")
+    model.colocate_db_uds(db_identifier=identifier)
+    words = "colocated with 'm' and the database 'orchestrator' would both be found by SSDB;"
+    database = exp.create_database()
+    with pytest.raises(DatabaseIdConflictError, match=words):
+        exp.start(database, model)
+    exp.start(database)
+    with pytest.raises(DatabaseIdConflictError, match=words):
+        exp.start(model)
+    exp.stop(database)
+
+
+def test_a_model_uses_two_standalone_databases_and_its_own_at_once(exp: Experiment) -> None:
+    code = """
+import json, os, redis
+for suffix in ("", "_second", "_near"):
+    with open(os.environ["SMARTCORE_DB_AUTH" + suffix]) as file:
+        auth = json.load(file)
+    host, port = os.environ["SSDB" + suffix].split(":")
+    client = redis.Redis(host=host, port=int(port), **auth)
+    client.set("where", "at" + suffix)
+    kept = client.get("kept")
+    print(client.get("where").decode(), os.environ["SR_DB_TYPE" + suffix], kept and kept.decode())
+    client.set("kept", "by-" + os.environ["MODEL"])
+"""
+    databases = [exp.create_database(), exp.create_database(db_identifier="second")]
+    exp.start(*databases)
+    for name in ("one", "two"):
+        run = exp.create_run_settings(sys.executable, ["-c", code], env_vars={"MODEL": name})
+        model = exp.create_model(name, run)
+        model.colocate_db_tcp(db_identifier="near")
+        exp.start(model)
+    exp.stop(*databases)
+    assert out(model).splitlines() == [
+        "at Standalone by-one",
+        "at_second Standalone by-one",
+        "at_near Standalone None",
+    ]
+
+
+def test_cores_that_the_host_does_not_have_are_refused_by_number(exp: Experiment) -> None:
+    model = shell(exp, "m", "touch ran")
+    model.colocate_db_tcp(custom_pinning=[0, 100_000])
+    with pytest.raises(InputError, match=r"next to 'm' is to run on the cores 100000, which"):
+        exp.start(model)
+    model.colocate_db_tcp(db_cpus=100_000)
+    with pytest.raises(InputError, match=r"change db_cpus"):
+        exp.start(model)
+    assert exp.statuses() == {}
+
+
 def test_ml_models_are_refused_until_they_can_be_stored(exp: Experiment) -> None:
     model = shell(exp, "m", "true")
     model.add_ml_model("net", "TORCH", model=b"x")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from smartcore.database import Orchestrator
-from smartcore.database.live import DEFAULT_IDENTIFIER
+from smartcore.database.live import DEFAULT_IDENTIFIER, variable
 from smartcore.database.ports import choose_ports, listen_hosts
 from smartcore.entity import Ensemble, Model
 from smartcore.error import (
@@ -142,8 +142,8 @@ def _unique_identifiers(
     for identifier, count in counts.items():
         if count > 1:
             raise DatabaseIdConflictError(
-                f"two databases have the identifier {identifier!r}; give one of them another"
-                " db_identifier"
+                f"two databases have the identifier {identifier!r} and would both be found by"
+                f" {variable('SSDB', identifier)}; give one of them another db_identifier"
             )
     for model in models:
         colocation = model.colocation
@@ -153,8 +153,9 @@ def _unique_identifiers(
         identifier = colocation.db_identifier or DEFAULT_IDENTIFIER
         if identifier in {*counts, *live}:
             raise DatabaseIdConflictError(
-                f"the database colocated with {model.name!r} and another database have the"
-                f" identifier {identifier!r}; give one of them another db_identifier"
+                f"the database colocated with {model.name!r} and the database {identifier!r} would"
+                f" both be found by {variable('SSDB', identifier)}; give one of them another"
+                " db_identifier"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +27,7 @@ CHANGES: Mapping[str, Change] = {
     "walltime": lambda settings: settings.set_walltime("00:10:00"),
     "mapping": lambda settings: settings.set_task_map("node"),
 }
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 EXECUTABLE = "/opt/some/bin/runner"
 PROGRAM = "/bin/sh"
 
@@ -91,6 +93,17 @@ class RunCommandContract(Contract):
     @case("F25")
     def test_the_probe_is_a_list_of_arguments(self, placing: RunCommand) -> None:
         assert isinstance(placing.probe, tuple)
+
+    @case("F25")
+    def test_variables_that_tell_a_task_its_place_are_named_completely(
+        self, placing: RunCommand
+    ) -> None:
+        for place in placing.local_ranks:
+            # A shell reads them.
+            assert VARIABLE.fullmatch(place.rank), place
+            assert bool(place.count) != bool(place.listed), "one of the two says how many there are"
+            assert VARIABLE.fullmatch(place.count or place.listed), place
+        assert not placing.node_variable or VARIABLE.fullmatch(placing.node_variable)
 
     @case("F25")
     def test_the_program_comes_last_and_the_run_command_first(

@@ -3,6 +3,7 @@ one, they fail."""
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smartcore import Experiment
 from smartcore.spec import Completed, Facts, Launch, Placement, run_command
 from smartcore_mpi.command import MpiCommand
 from smartcore_mpi.settings import MpirunSettings
@@ -134,3 +136,61 @@ def test_a_limit_of_time_ends_the_job(facts: Facts, tmp_path: Path) -> None:
     made.set_tasks(1)
     made.set_time(seconds=1)
     assert run(made, facts, tmp_path).returncode not in (0, -9)
+
+
+SHARE = """
+import json, os, redis, sys, time
+with open(os.environ["SMARTCORE_DB_AUTH"]) as file:
+    auth = json.load(file)
+client = redis.Redis(port=int(os.environ["SSDB"].split(":")[1]), **auth)
+client.incr("tasks")
+end = time.monotonic() + 60
+while int(client.get("tasks")) < 4 and time.monotonic() < end:
+    time.sleep(0.01)
+sys.stdout.write(client.get("tasks").decode() + " " + os.environ["SSDB"] + "\\n")
+sys.exit(int(sys.argv[1]) if os.environ["OMPI_COMM_WORLD_RANK"] == "0" else 0)
+"""
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize(("code", "programs"), [(0, 1), (0, 2), (3, 1)])
+def test_all_ranks_of_a_node_share_one_colocated_database(
+    facts: Facts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    programs: int,
+    elsewhere: bool,
+) -> None:
+    if not facts.flavour.startswith("openmpi") or shutil.which("redis-server") is None:
+        assert os.environ.get("CI") != "true", "Open MPI and redis-server are not both installed"
+        pytest.skip("runs with Open MPI and redis-server")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    remote = tmp_path / "remote"
+    remote.write_text('#!/bin/sh\nshift\nexec /bin/sh -c "$*"\n')
+    remote.chmod(0o755)
+    monkeypatch.setenv("OMPI_MCA_plm_rsh_agent", str(remote))
+    monkeypatch.setenv("SMARTCORE_RUNTIME_DIR", str(tmp_path / "rt"))
+    with Experiment("exp", str(tmp_path), "local") as exp:
+        run = exp.create_run_settings(
+            sys.executable, ["-c", SHARE, str(code)], run_command="mpirun"
+        )
+        run.set_tasks(4 // programs)
+        if elsewhere:  # a name that is not known as this host's
+            run.set_hostlist(["node-b"])
+        if programs == 2:
+            run.make_mpmd(copy.deepcopy(run))
+        model = exp.create_model("model", run)
+        model.colocate_db_tcp()
+        exp.start(model)
+        path = Path(model.path)
+        lines = (path / "model.out").read_text().splitlines()
+        assert len(lines) == 4, (path / "model.err").read_text()
+        assert len(set(lines)) == 1
+        assert lines[0].startswith("4 127.0.0.1:")
+        assert exp.statuses()["model"].returncode == code
+        assert len(list(path.glob("model-db*.log"))) == 1
+        scripts = list((tmp_path / ".smartcore" / "scripts").glob("*.tasks.sh"))
+        assert len(scripts) == elsewhere
+    assert not list((tmp_path / "rt").glob("*-*.[gec]*"))

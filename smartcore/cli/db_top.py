@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # How long a shard may take to answer: it must not hold up the others.
 _LEAST, _MOST = 0.5, 2.0
 _NEARLY_FULL, _FULL = 0.8, 0.95
+# What goes first on a narrow terminal; the name of a shard begins with that of its database.
+_DISPENSABLE = ("evicted", "out/s", "in/s", "clients", "database", "limit")
+_GAP = 3  # between columns
 
 
 @click.command()
@@ -178,20 +181,32 @@ def _rows(look: Look) -> list[dict[str, str]]:
     ]
     if len(rows) > 1:
         everything = total(one for _, one in look.shards)
-        rows.append({"database": "total", "shard": "", **columns(everything), "problem": ""})
+        rows.append({"database": "", "shard": "total", **columns(everything), "problem": ""})
     return rows
+
+
+def fitting(rows: Sequence[dict[str, str]], width: int) -> list[dict[str, str]]:
+    """The rows without the columns that matter least, as many as must go to fit into ``width``."""
+    names = list(rows[0]) if rows else []
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    for name in _DISPENSABLE:
+        if sum(widths[each] + _GAP for each in names) <= width:
+            break
+        names = [each for each in names if each != name]
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _live(watch: Watch) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(), auto_refresh=False, redirect_stderr=False) as live:
+    console = Console()
+    with Live(console=console, auto_refresh=False, redirect_stderr=False) as live:
         for look in watch.looks():
-            live.update(_table(look, watch.interval), refresh=True)
+            live.update(_table(look, watch.interval, console.width), refresh=True)
 
 
-def _table(look: Look, interval: float) -> Table:
+def _table(look: Look, interval: float, width: int) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -207,6 +222,7 @@ def _table(look: Look, interval: float) -> Table:
     rows = _rows(look)
     if not any(row["problem"] for row in rows):
         rows = [{name: row[name] for name in row if name != "problem"} for row in rows]
+    rows = fitting(rows, width)
     for name in rows[0] if rows else ():
         left = name in {"database", "shard", "problem"}
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "problem")

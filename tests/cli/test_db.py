@@ -25,6 +25,7 @@ import pytest
 from click.testing import Result
 
 from smartcore.cli.db_stop import fate
+from smartcore.cli.db_top import fitting
 from smartcore.database.sampler import DIRECTORY, write_sample
 from smartcore.error import DatabaseError
 from smartcore.spec import Saved, ShardStatistics
@@ -352,7 +353,7 @@ def test_top_once_is_one_plain_table(lab: Lab) -> None:
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[1] for line in lines[2:6]] == [*(f"orchestrator_{i}" for i in range(3)), "kept_0"]
-    assert lines[6][0] == "total"
+    assert lines[6][:2] == ["-", "total"]
     assert lab.run("top", lab.path).stdout.count("kept_0") == 1  # a pipe is no terminal
 
 
@@ -407,6 +408,14 @@ def test_top_on_a_terminal_is_drawn_again_and_again_until_ctrl_c(lab: Lab) -> No
     assert b"total" in output
     assert output.rstrip().endswith(b"\x1b[?25h")  # the cursor is back
     assert b"Traceback" not in output
+
+
+def test_on_a_narrow_terminal_what_matters_most_stays() -> None:
+    row = {"database": "db", "shard": "db_0", "memory": "1 MiB", "in/s": "1 KiB", "evicted": "0"}
+    assert fitting([row], 100) == [row]
+    assert list(fitting([row], 36)[0]) == ["database", "shard", "memory", "in/s"]
+    assert list(fitting([row], 5)[0]) == ["shard", "memory"]
+    assert fitting([], 5) == []
 
 
 def test_a_shard_that_hangs_is_shown_and_the_others_with_it(lab: Lab) -> None:

@@ -102,9 +102,18 @@ DATABASES = {
     "AsksInTurn": "test_many_shards_that_do_not_answer_take_no_longer_than_one",
     "ShowsPasswords": "test_a_persons_client_has_its_password_in_the_environment_alone",
 }
+PLACES = "test_variables_that_tell_a_task_its_place_are_named_completely"
+RUN_COMMANDS = {"CountsNothing": PLACES, "CountsTwice": PLACES, "NamesNoVariable": PLACES}
 HEAD = """
 from datetime import timedelta
-from smartcore.testing import DatabaseContract, LauncherContract, SchedulerContract
+from smartcore.testing import DatabaseContract, LauncherContract, RunCommandContract
+from smartcore.testing import SchedulerContract
+"""
+RUN_COMMAND = """
+class Test{name}(RunCommandContract):
+    command = "broken_run_commands:{name}"
+    settings = "smartcore.spec:RunSettings"
+    outputs = {{"known": "mpirun (Open MPI) 4.1.4"}}
 """
 DATABASE = """
 class Test{name}(DatabaseContract):
@@ -172,6 +181,13 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     return run(path, DATABASE, ["SoundDatabase"], [*sound, *DATABASES.items()])
 
 
+@pytest.fixture(scope="module")
+def run_commands(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    sound = [("SoundRunCommand", test) for test in RUN_COMMANDS.values()]
+    path = tmp_path_factory.mktemp("run_commands")
+    return run(path, RUN_COMMAND, ["SoundRunCommand"], [*sound, *RUN_COMMANDS.items()])
+
+
 def _outcome(case: ElementTree.Element) -> str:
     found = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
     return found[0] if found else "passed"
@@ -211,3 +227,15 @@ def test_a_broken_database_is_rejected_by_the_test_meant_for_it(
 @pytest.mark.parametrize("test", sorted(set(DATABASES.values())))
 def test_the_same_test_accepts_a_sound_database(test: str, databases: Outcomes) -> None:
     assert databases["SoundDatabase", test] == "passed"
+
+
+@pytest.mark.parametrize("name", RUN_COMMANDS)
+def test_a_broken_run_command_is_rejected_by_the_test_meant_for_it(
+    name: str, run_commands: Outcomes
+) -> None:
+    assert run_commands[name, RUN_COMMANDS[name]] == "failure"
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_COMMANDS.values())))
+def test_the_same_test_accepts_a_sound_run_command(test: str, run_commands: Outcomes) -> None:
+    assert run_commands["SoundRunCommand", test] == "passed"

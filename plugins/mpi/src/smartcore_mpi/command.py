@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import NoReturn
 
 from smartcore.error import InputError, UnsupportedError
-from smartcore.spec import Command, Facts, Launch, Placement, RunCommand, RunSettings
+from smartcore.spec import Command, Facts, Launch, LocalRank, Placement, RunCommand, RunSettings
 from smartcore.spec.mpi import SYSTEM_TEMPORARY, MpiSettings, format_option
 from smartcore.spec.values import check_env_vars, check_options
 
@@ -43,7 +43,7 @@ class MpiCommand(RunCommand):
     # Of Open MPI (mpirun(1)), HPE PALS, and MPICH's hydra, in whose jobs the others are not set.
     rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK")
 
-    local_ranks = LOCAL_RANKS
+    local_ranks: tuple[LocalRank, ...] = LOCAL_RANKS
 
     def facts(self, executable: str, output: str, /) -> Facts:
         return recognise(executable, output)

@@ -54,7 +54,7 @@ class Srun(RunCommand):
     rank_variables = ("SLURM_PROCID",)
     ends_together: Mapping[str, str] = {"kill-on-bad-exit": "1"}
     # srun(1), "OUTPUT ENVIRONMENT VARIABLES": SLURM_GTIDS has the ids of the node's tasks.
-    local_ranks = (LocalRank("SLURM_LOCALID", listed="SLURM_GTIDS"),)
+    local_ranks: tuple[LocalRank, ...] = (LocalRank("SLURM_LOCALID", listed="SLURM_GTIDS"),)
 
     def facts(self, executable: str, output: str, /) -> Facts:
         match = _VERSION.search(output)

@@ -276,6 +276,12 @@ def test_a_port_in_use_on_a_node_is_named(exp: Experiment) -> None:
             exp.start(database)
 
 
+def test_shards_that_would_not_reach_one_another_are_refused(exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3, interface="lo")
+    with pytest.raises(DatabaseError, match=r"both listen at 127\.0\.0\.1, so that none reaches"):
+        exp.start(database)
+
+
 def test_ports_that_there_are_not_are_refused_before_anything_starts(exp: Experiment) -> None:
     database = exp.create_database(55_535, db_nodes=6)
     with pytest.raises(InputError, match="needs ports up to 65536"):

@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from smartcore.database import Orchestrator
 from smartcore.database.credentials import new_credentials
 from smartcore.database.nodes import Ground, node_steps, template_shards
-from smartcore.error import UnsupportedError
+from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import shard as program
 from smartcore.launch.process import write_files
 from smartcore.spec import Certificate, Command, Placement, Resources, Server, Step
+from smartcore.spec.addresses import interface_address, interface_names
 from smartcore_redis.backend import RedisBackend
 
 LIMIT = 30
@@ -52,9 +53,13 @@ class Shards:
     def meeting(self) -> Path:
         return self.path / "meetings" / TAG
 
-    def steps(self, database: Orchestrator, server: str = "") -> tuple[Step, ...]:
+    def steps(
+        self, database: Orchestrator, server: str = "", *, open_access: bool = True
+    ) -> tuple[Step, ...]:
         backend = RedisBackend()
-        credentials = replace(new_credentials(open_access=True), certificate=self.certificate)
+        credentials = replace(
+            new_credentials(open_access=open_access), certificate=self.certificate
+        )
         ground = Ground(self.path, front, (Resources(),) * database.num_shards)
         found = backend.find(os.environ)
         used = Server(server, "", "") if server else found
@@ -338,6 +343,28 @@ def test_a_server_dies_with_the_program_that_started_it(shards: Shards, tmp_path
     (server,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
     child.kill()
     wait_until(lambda: not Path(f"/proc/{server}").exists())
+
+
+def test_it_listens_on_each_interface_that_it_was_given(shards: Shards, tmp_path: Path) -> None:
+    others = [name for name in interface_names() if name != "lo" and has_address(name)]
+    if not others:
+        pytest.skip("there is no network interface with an IPv4 address but lo")
+    names = ["lo", others[0]]
+    (step,) = shards.steps(Orchestrator(tmp_path / "db", interface=names), open_access=False)
+    shards.start(step)
+    found = shards.ready(step.name)
+    assert found["addresses"] == [interface_address(name) for name in names]
+    for name in names:
+        where = {"addresses": [interface_address(name)], "port": found["port"]}
+        with client(where) as connected, pytest.raises(redis.AuthenticationError):
+            connected.ping()
+
+
+def has_address(name: str) -> bool:
+    try:
+        return bool(interface_address(name))
+    except InputError:
+        return False
 
 
 def test_an_unknown_interface_is_an_error_that_lists_those_there_are(

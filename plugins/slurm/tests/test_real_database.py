@@ -20,7 +20,7 @@ from slurm_cluster import Cluster
 from smartcore import Experiment
 from smartcore.database import Orchestrator, read_secret
 from smartcore.entity import Model
-from smartcore.error import InputError
+from smartcore.error import DatabaseError, InputError
 from smartcore.spec import State
 
 LIMIT = 60
@@ -213,6 +213,17 @@ def shell(*argv: str) -> str:
     return done.stdout
 
 
+def test_interfaces_are_those_of_the_node(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(interface="lo", hosts="nid003")
+    exp.start(database)
+    assert database.hosts == ["nid003"]
+    assert database.get_address()[0].startswith("127.0.0.1:")
+    exp.stop(database)
+    database = exp.create_database(interface="nosuch0", hosts="nid003")
+    with pytest.raises(DatabaseError, match=r"no network interface 'nosuch0' .* on nid003; .* lo"):
+        exp.start(database)
+
+
 def test_a_host_outside_of_the_allocation_is_refused(inside: str, exp: Experiment) -> None:
     database = exp.create_database(hosts="nid009")
     with pytest.raises(InputError, match="nid009, which is not in the allocation"):
@@ -326,9 +337,15 @@ def test_a_setting_that_the_server_does_not_take_costs_no_job(
     assert exp.statuses() == {}
 
 
-def test_three_shards_run_in_one_batch_job(slurm: Cluster, exp: Experiment) -> None:
-    database = exp.create_database(batch=True, db_nodes=3)
+@pytest.mark.parametrize(("single_cmd", "each"), [(False, 1), (True, 2)])
+def test_three_shards_run_in_one_batch_job(
+    slurm: Cluster, exp: Experiment, single_cmd: bool, each: int
+) -> None:
+    database = exp.create_database(
+        batch=True, db_nodes=3, single_cmd=single_cmd, shards_per_node=each
+    )
     exp.start(database)
+    assert len(set(database.hosts)) == (2 if single_cmd else 3)
     model = client(exp, "model", batch=True)
     exp.start(model)
     assert said(model)[0] == "7"

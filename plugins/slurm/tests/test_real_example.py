@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,16 @@ def test_the_example_runs_with_the_launcher_that_is_found(
     before = ["salloc", "--quiet", "--nodes=4", "--ntasks-per-node=2", "--time=5"]
     argv = [*before, *program] if how == "allocation" else [*program, "--batch"]
     done = subprocess.run(
-        argv, env=slurm.environment(), capture_output=True, text=True, timeout=110, check=False
+        argv,
+        env={**slurm.environment(), "DB_NODES": "3"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "launcher slurm" in done.stdout
+    (told,) = re.findall("database at (.*), launcher slurm", done.stdout)
+    assert len(told.split(", ")) == 3
     assert done.stdout.count("| Completed |") == 5
     assert (tmp_path / "analysis" / "figure.png").stat().st_size > 10_000
     with (tmp_path / "analysis" / "statistics.csv").open(newline="") as file:

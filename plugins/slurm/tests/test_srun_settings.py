@@ -102,6 +102,12 @@ def test_resources_are_read_whichever_way_they_were_given() -> None:
     )
 
 
+@pytest.mark.parametrize(("given", "seconds"), [("5", 300), ("1:30", 90), ("UNLIMITED", None)])
+def test_times_of_arguments_are_read_as_srun_does(given: str, seconds: int | None) -> None:
+    found = srun(run_args={"time": given}).resources().walltime
+    assert found == (None if seconds is None else timedelta(seconds=seconds))
+
+
 def test_nodes_follow_from_tasks_or_hosts(tmp_path: Path) -> None:
     settings = srun()
     settings.set_tasks(9)

@@ -1,11 +1,14 @@
-"""Options of sbatch: their names, and how they are written."""
+"""Options of sbatch: their names, how they are written, and how times are read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
+
+_TIME: Final = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 # sbatch(1): the letters that options have besides their names.
 _LETTERS: Final = MappingProxyType(
@@ -114,3 +117,20 @@ def quoted(word: str) -> str:
         return word
     inside = word.replace("\\", "\\\\").replace("'", "'\"'\"'")
     return f"'{inside}'"
+
+
+def parse_time(text: str) -> timedelta | None:
+    """Read a time as srun and sbatch do: a plain number is minutes (sbatch(1), ``--time``).
+
+    :returns: None if it is none
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    days, *fields = match.groups()
+    first, second, third = (int(field or 0) for field in fields)
+    if days is not None:
+        return timedelta(days=int(days), hours=first, minutes=second, seconds=third)
+    if fields[2] is not None:
+        return timedelta(hours=first, minutes=second, seconds=third)
+    return timedelta(minutes=first, seconds=second)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import timedelta
 
 from smartcore.error import InputError
 from smartcore.spec import BatchSettings, Resources
@@ -17,9 +15,7 @@ from smartcore.spec.values import (
 )
 
 from .nodes import expand_hosts, parse_gpus, parse_memory
-from .options import canonical, complaint, written
-
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+from .options import canonical, complaint, parse_time, written
 
 
 class SbatchSettings(BatchSettings):
@@ -95,7 +91,7 @@ class SbatchSettings(BatchSettings):
             cpus_per_task=_count(args.get("cpus-per-task", "")),
             gpus_per_node=parse_gpus(f"gpu:{gpus}" if gpus else args.get("gres", "")) or None,
             memory_per_node=_memory(args.get("mem", "")),
-            walltime=_duration(args.get("time", "")),
+            walltime=parse_time(args.get("time", "")),
             hosts=hosts,
             excluded_hosts=excluded,
         )
@@ -136,17 +132,3 @@ def _memory(text: str) -> int | None:
         return parse_memory(text) or None  # 0 is all that a node has
     except ValueError:
         return None
-
-
-def _duration(text: str) -> timedelta | None:
-    """Read a time as sbatch does: a plain number is minutes."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    days, *fields = match.groups()
-    first, second, third = (int(field or 0) for field in fields)
-    if days is not None:
-        return timedelta(days=int(days), hours=first, minutes=second, seconds=third)
-    if fields[2] is not None:
-        return timedelta(hours=first, minutes=second, seconds=third)
-    return timedelta(minutes=first, seconds=second)

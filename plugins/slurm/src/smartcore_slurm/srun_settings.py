@@ -24,6 +24,7 @@ from smartcore.spec.values import (
 )
 
 from .nodes import expand_hosts, parse_gpus, parse_memory
+from .options import parse_time
 
 logger = logging.getLogger("smartcore")
 
@@ -239,7 +240,7 @@ class SrunSettings(RunSettings):
             cpus_per_task=self._count("cpus-per-task"),
             gpus_per_node=self._gpus(),
             memory_per_node=_memory(memory) or None,
-            walltime=parse_walltime(str(time), two_fields="MM:SS") if time else None,
+            walltime=parse_time(str(time or "")),
             hosts=hosts,
             excluded_hosts=self._named("exclude"),
         )

@@ -20,7 +20,7 @@ from smartcore.registry import default_registry
 
 ROUNDS = 9
 # A cluster takes two seconds, whoever starts it.
-FEW = 3
+FEW = 5
 
 
 @dataclass(frozen=True)

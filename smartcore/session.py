@@ -187,7 +187,10 @@ class Session:
             on_nodes=self.databases.on_nodes,
             steps_of=self.databases.step_names,
         )
-        for database in databases_of(entities):
+        databases = databases_of(entities)
+        if here := [each for each in databases if not self.databases.on_nodes(each)]:
+            self.warm_up(here)  # beside what follows, which takes as long
+        for database in databases:
             self.databases.check(database)
         self.steps.check(models_of(entities))
         _ = self.journal  # a second driver is refused before anything is launched

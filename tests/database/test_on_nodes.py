@@ -543,3 +543,57 @@ def test_a_shard_for_which_no_node_has_room_waits_for_any() -> None:
 
 def test_where_nothing_is_known_the_scheduler_chooses() -> None:
     assert choose_hosts(Orchestrator("/nowhere", db_nodes=3), []) == [()] * 3
+
+
+@pytest.mark.parametrize(("shards", "single"), [(1, False), (3, False), (3, True)])
+def test_shards_come_back_on_their_nodes_with_their_data(
+    exp: Experiment, shards: int, single: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database(db_nodes=shards, single_cmd=single)
+    database.enable_checkpoints(1000)
+    exp.start(database)
+    addresses = database.get_address()
+    use(exp)
+    for client in _clients(database):
+        client.save()
+    step = "orchestrator" if single else "orchestrator_0"
+    kill_server(database)
+    exp.wait(step, timeout=60)
+    assert f"{step} failed" in caplog.text
+    assert "orchestrator_0: its data are kept in" in caplog.text
+    exp.restart(database)
+    assert database.get_address() == addresses
+    assert sum(client.dbsize() for client in _clients(database)) == 20
+    assert use(exp, "again")
+    # Without anything amiss, too.
+    exp.restart(database)
+    assert database.get_address() == addresses
+    assert sum(client.dbsize() for client in _clients(database)) == 20
+
+
+def test_a_shard_whose_address_is_taken_on_its_node_says_so(exp: Experiment) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    (address,) = database.get_address()
+    kill_server(database)
+    exp.wait("orchestrator_0", timeout=60)
+    host, port = address.split(":")
+    with socket.create_server((host, int(port))), pytest.raises(DatabaseError) as told:
+        exp.restart(database)
+    assert f"port {port} of {host}" in str(told.value)
+    assert "clients look for it there" in str(told.value)
+    exp.restart(database)
+    assert database.is_active()
+
+
+def kill_server(database: Orchestrator) -> None:
+    shown = f"{database.get_address()[0]}"
+    (server,) = [each for each in psutil.process_iter() if shown in " ".join(arguments(each))]
+    server.kill()
+
+
+def _clients(database: Orchestrator) -> list[redis.Redis]:
+    assert database.live is not None
+    auth = json.loads(database.live.auth_file.read_text())
+    found = [address.split(":") for address in database.live.addresses]
+    return [redis.Redis(host=host, port=int(port), **auth) for host, port in found]

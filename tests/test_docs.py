@@ -62,7 +62,10 @@ def test_the_commands_of_the_readme_are_targets_of_the_makefile() -> None:
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:plugins/\w+/)?tests/[^`]+)`", RELIABILITY))))
+TESTS = re.compile(r"`((?:plugins/\w+/)?tests/[^`]+)`")
+
+
+@pytest.mark.parametrize("name", sorted(set(TESTS.findall(RELIABILITY))))
 def test_what_a_promise_is_tested_by_is_there(name: str) -> None:
     file, _, test = name.partition("::")
     path = ROOT / file

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from smartcore.config import Config
 from smartcore.database import LiveDatabase, Orchestrator
@@ -20,7 +20,7 @@ from smartcore.launch import report
 from smartcore.launch.check import shard_names
 from smartcore.launch.engine import Engine
 from smartcore.launch.process import ensure_directory
-from smartcore.launch.run import Run
+from smartcore.launch.run import SHARD, Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from smartcore.summary import DatabaseRow
 
 log = get_logger(__name__)
-
-SHARD: Final = "DBNode"
 
 
 class Book(Protocol):

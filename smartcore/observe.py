@@ -14,7 +14,7 @@ from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal
 from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record
 from smartcore.launch.keeping import KeeperProcesses
-from smartcore.launch.run import Run
+from smartcore.launch.run import SHARD, Run
 from smartcore.launch.story import Driver, heed, standing, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
@@ -198,9 +198,6 @@ class Observer:
                 f" {', '.join(sorted(hosts))}; run there: smartcore stop {quote(str(self.path))}"
             )
         return chosen
-
-
-SHARD = "DBNode"
 
 
 def _age(run: Run) -> timedelta:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from smartcore.config import Config, runtime_directory
 from smartcore.database import Orchestrator
 from smartcore.database.live import is_step_of
-from smartcore.databases import SHARD, Databases
+from smartcore.databases import Databases
 from smartcore.entity import Model
 from smartcore.error import (
     ConfigError,
@@ -37,9 +37,9 @@ from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, plan
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
-from smartcore.launch.run import Run
+from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.step import StepBuilder
-from smartcore.launch.story import Story, heed, unheard
+from smartcore.launch.story import Story, heed, is_unexplained, unheard
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.restarts import Restarts
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
     from smartcore.progress import Counts, Progress
 
 log = get_logger(__name__)
-
-MODEL = "Model"
 
 
 class Session:
@@ -619,7 +617,7 @@ class Session:
             self.telemetry.started(run)
 
     def _heed(self, run: Run) -> None:
-        if run.status.state is State.LOST and self._stopped_by_shell(run):
+        if is_unexplained(run) and self._stopped_by_shell(run):
             heed(run, {run.step.tag})
 
     def _stopped_by_shell(self, run: Run) -> bool:

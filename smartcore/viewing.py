@@ -11,8 +11,8 @@ from pathlib import Path
 from smartcore.database import LiveDatabase
 from smartcore.database.live import is_step_of
 from smartcore.error import DatabaseError, PathNotFoundError, SmartcoreError
-from smartcore.launch.run import Run
-from smartcore.observe import SHARD, Observer
+from smartcore.launch.run import SHARD, Run
+from smartcore.observe import Observer
 from smartcore.registry import Registry
 from smartcore.spec import ShardStatistics, Status
 from smartcore.status import farthest_from_success

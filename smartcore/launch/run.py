@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from smartcore.launch.plan import Shares
 from smartcore.launch.policy import DEFAULT, Policy
 from smartcore.spec import Job, JobId, Placement, State, Status, Step
+
+# Types of entities, as `summary` shows them.
+MODEL: Final = "Model"
+SHARD: Final = "DBNode"
 
 FINE = frozenset({State.COMPLETED, State.CANCELLED})
 

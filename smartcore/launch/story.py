@@ -15,7 +15,7 @@ from smartcore.launch.plain import (
     status_from_json,
     time_of,
 )
-from smartcore.launch.run import Run
+from smartcore.launch.run import SHARD, Run
 from smartcore.spec import Cause, Command, Job, JobId, Node, State, Status, Step, Tag
 
 Line = Mapping[str, object]
@@ -193,12 +193,20 @@ def unheard(run: Run, handed: Collection[Tag]) -> Status:
     return replace(run.status, state=State.LOST, cause=Cause.UNSEEN, reason=reason)
 
 
+def is_unexplained(run: Run) -> bool:
+    """True if it may have been stopped though its status does not say so: nobody saw its end, or
+    it is a server, which does not end with code 0 unless it is told to.
+    """
+    state = run.status.state
+    return state is State.LOST or (run.kind == SHARD and state is State.COMPLETED)
+
+
 def heed(run: Run, stopped: Collection[Tag]) -> None:
-    """Let a run whose end nobody saw have been stopped, if somebody was about to end it.
+    """Let a run whose end is unexplained have been stopped, if somebody was about to end it.
 
     :param stopped: tags of what somebody was about to end
     """
-    if run.status.state is State.LOST and run.step.tag in stopped:
+    if is_unexplained(run) and run.step.tag in stopped:
         run.status = replace(run.status, state=State.CANCELLED, cause=Cause.STOPPED, reason="")
 
 

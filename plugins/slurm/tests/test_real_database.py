@@ -203,6 +203,8 @@ def test_shards_on_nodes_are_seen_and_stopped_from_a_shell(inside: str, exp: Exp
     assert not database.is_active()
     (row,) = json.loads(shell("db", "list", exp.exp_path, "--json"))
     assert not row["running"]
+    states = [exp.statuses()[f"orchestrator_{index}"].state for index in range(3)]
+    assert states == [State.CANCELLED] * 3
 
 
 def shell(*argv: str) -> str:

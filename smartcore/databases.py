@@ -264,7 +264,10 @@ class Databases:
         self.started[database.db_identifier] = database
         identifier = database.db_identifier
         self._running[identifier] = database
-        self._identifiers |= dict.fromkeys(self.step_names(database), identifier)
+        names = self.step_names(database)
+        self._identifiers |= dict.fromkeys(names, identifier)
+        if database.live is not None and database.live.nodes:
+            database.believe(lambda: all(self._book.runs[name].active for name in names))
         if identifier in self._samplers:  # it ended with all shards, and some are new
             self._samplers.pop(identifier).stop()
         database.telemetry.on_change = partial(self._sample, database)

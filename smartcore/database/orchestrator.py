@@ -137,6 +137,7 @@ class Orchestrator(EntityList[DBNode]):
         self._telemetry = DatabaseTelemetry()
         self._live: LiveDatabase | None = None
         self._server: DatabaseBackend | None = None
+        self._runs: Callable[[], bool] | None = None
         if "cpus_per_shard" in self.further:
             self.cpus = check_count(self.further["cpus_per_shard"], "cpus_per_shard")
         self.shards_per_node: int | None = None
@@ -228,15 +229,25 @@ class Orchestrator(EntityList[DBNode]):
 
     def unbind(self) -> None:
         """Note that it does not run any more. Called by who stopped it."""
-        self._live = self._server = None
+        self._live = self._server = self._runs = None
         self.entities = []
+
+    def believe(self, runs: Callable[[], bool]) -> None:
+        """Let its launcher tell whether it runs. Called by who started it on nodes, which a login
+        node may not reach.
+
+        :param runs: True while all of its steps run
+        """
+        self._runs = runs
 
     def is_active(self) -> bool:
         """True if every shard answers, and they form a whole cluster. Takes a second at most if one
-        does not.
+        does not. Of one on nodes, which this host may not reach: if all that served still run.
         """
         if self._live is None or self._server is None:
             return False
+        if self._runs is not None:
+            return self._runs()
         try:
             return self._server.ready(self._live.shards, _ASK_TIMEOUT)
         except DatabaseError:
@@ -254,13 +265,14 @@ class Orchestrator(EntityList[DBNode]):
     def get_address(self) -> list[str]:
         """Where its shards listen, as ``host:port``.
 
-        :raises DatabaseError: it was not started, or does not answer
+        :raises DatabaseError: it was not started, or is not active any more
         """
         if self._live is None:
             raise DatabaseError(f"the database {self.name!r} does not run; start it first")
         if not self.is_active():
+            what = "does not answer" if self._runs is None else "has lost shards that were"
             raise DatabaseError(
-                f"the database {self.name!r} does not answer at {', '.join(self._live.addresses)};"
+                f"the database {self.name!r} {what} at {', '.join(self._live.addresses)};"
                 f" see its output in {self.path}"
             )
         return self._live.addresses

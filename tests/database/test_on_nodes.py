@@ -346,7 +346,30 @@ def test_another_process_takes_it_up_from_its_checkpoint(
         assert taken.get_address() == database.get_address()
         assert use(other).startswith("b'7'")
         other.stop(taken)
+    exp.wait(*(step.name for step in database), timeout=60)
     assert not database.is_active()
+
+
+def test_whether_it_runs_is_known_where_its_nodes_cannot_be_reached(
+    exp: Experiment, registry: Registry, tmp_path: Path
+) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    path = Path(database.checkpoint_file)
+    content = json.loads(path.read_text())
+    content["shards"][0]["host"] = "127.0.3.9"  # where nobody answers
+    path.write_text(json.dumps(content))
+    other_path = tmp_path / "other"
+    other_path.mkdir()
+    with Experiment("other", str(other_path), "placing", registry=registry) as other:
+        taken = other.reconnect_orchestrator(str(path))
+        assert taken.is_active()
+        assert taken.get_address() == [f"127.0.3.9:{database.ports[0]}"]
+        exp.stop(database)
+        other.wait("orchestrator_0", timeout=60)
+        assert not taken.is_active()
+        with pytest.raises(DatabaseError, match=r"does not run|has lost shards"):
+            taken.get_address()
 
 
 def test_a_setting_that_the_server_does_not_take_is_refused_before_anything_starts(

@@ -200,7 +200,7 @@ def test_shards_on_nodes_are_seen_and_stopped_from_a_shell(inside: str, exp: Exp
     assert {shard["node"] for shard in told["shards"]} == set(database.hosts)
     text = shell("db", "stop", exp.exp_path)
     assert text.count("its data are kept in") == 3
-    assert not database.is_active()
+    wait_until(lambda: not database.is_active())
     (row,) = json.loads(shell("db", "list", exp.exp_path, "--json"))
     assert not row["running"]
     states = [exp.statuses()[f"orchestrator_{index}"].state for index in range(3)]

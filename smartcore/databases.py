@@ -146,6 +146,15 @@ class Databases:
             return [step.name for step in database.live.steps]
         return [database.name] if self._together(database) else shard_names(database)
 
+    def placed_steps(self, databases: Sequence[Orchestrator]) -> list[str]:
+        """Names of the steps of those that are not started yet, and need places on nodes."""
+        return [
+            name
+            for database in databases
+            if database.live is None and not database.batch and self.on_nodes(database)
+            for name in self.step_names(database)
+        ]
+
     def _together(self, database: Orchestrator) -> bool:
         return database.single_cmd and database.num_shards > 1 and self.on_nodes(database)
 

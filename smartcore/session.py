@@ -34,7 +34,7 @@ from smartcore.launch.interrupts import Interrupts
 from smartcore.launch.journal import Journal, read_stopped
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
-from smartcore.launch.plan import Planned, plan
+from smartcore.launch.plan import Planned, Shares, plan
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import MODEL, SHARD, Run
@@ -430,21 +430,28 @@ class Session:
         return earlier[-1] if earlier else None
 
     def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
-        """Where the models of ``entities`` would run in their allocations; nothing for those that
-        nobody plans.
+        """Where ``entities`` would run in their allocations, beside the databases that run;
+        nothing for those that nobody plans.
         """
         jobs = bundles(entities, steps)
+        shards = self.databases.placed_steps(databases_of(entities))
+        names = [*shards, *(model.name for model in models_of(entities) if model.name not in jobs)]
         by_allocation: dict[str, list[Step]] = {}
-        for model in models_of(entities):
-            if model.name not in jobs:
-                step = steps[model.name]
-                by_allocation.setdefault(step.resources.allocation, []).append(step)
+        for step in (steps[name] for name in names):
+            by_allocation.setdefault(step.resources.allocation, []).append(step)
         found: list[Planned] = []
         for allocation, own in by_allocation.items():
             nodes = self.engine.nodes(allocation)
             if nodes:
-                found += plan(nodes, [(step.name, step.resources) for step in own])
+                running = self._shards_in(allocation)
+                lasting = {*shards, *(name for name, _ in running)}
+                wanted = [(step.name, step.resources) for step in own]
+                found += plan(nodes, wanted, running, lasting=lasting)
         return found
+
+    def _shards_in(self, allocation: str) -> list[tuple[str, Shares]]:
+        runs = [run for run in self.active() if run.kind == SHARD and run.shares]
+        return [(r.name, r.shares) for r in runs if r.step.resources.allocation == allocation]
 
     def _note_nodes(self, runs: Sequence[Run]) -> None:
         wanted = {run.step.resources.allocation for run in runs if run.bundle is None}

@@ -66,13 +66,15 @@ def plan(shell: Shell, path: Path, as_json: bool) -> None:
 
 def _plans(observer: Observer, runs: list[Run]) -> list[tuple[str, list[Planned]]]:
     from smartcore.launch.plan import plan as share_out
+    from smartcore.launch.run import SHARD
 
     found = []
     for allocation, nodes in observer.story.nodes.items():
         own = [run for run in runs if run.step.resources.allocation == allocation and run.active]
         running = [(run.name, run.shares) for run in own if run.shares]
         waiting = [(run.name, run.step.resources) for run in own if run.job is None]
-        found.append((allocation, share_out(nodes, waiting, running)))
+        lasting = {run.name for run in own if run.kind == SHARD}
+        found.append((allocation, share_out(nodes, waiting, running, lasting=lasting)))
     return found
 
 

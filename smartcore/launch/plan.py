@@ -6,7 +6,7 @@ shares of those that run at the same time never exceed what a node has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smartcore.spec import Node, Placement, Resources
@@ -225,6 +225,8 @@ def plan(
     nodes: Iterable[Node],
     steps: Sequence[tuple[str, Resources]],
     running: Sequence[tuple[str, Shares]] = (),
+    *,
+    lasting: Collection[str] = (),
 ) -> list[Planned]:
     """Share out an allocation among steps.
 
@@ -233,6 +235,7 @@ def plan(
 
     :param steps: name and needs of each that waits, in order
     :param running: those that run already, with their places; they have turn 1
+    :param lasting: names of those that do not end by themselves, so that their places stay taken
     """
     pool = Pool(nodes)
     queue = Queue(pool)
@@ -250,10 +253,15 @@ def plan(
     while len(queue):
         started = queue.next()
         planned |= {name: Planned(name, shares, turn) for name, shares in started}
-        for _, shares in going + started:
+        ended = [shares for name, shares in going + started if name not in lasting]
+        if not ended:
+            break
+        for shares in ended:
             pool.give_back(shares)
         going, turn = [], turn + 1
-    return first + [planned[name] for name, _ in steps]
+    beside = _names([name for name, _ in (*running, *steps) if name in lasting])
+    no_room = f"there is no room for it beside {beside}"
+    return first + [planned.get(name) or Planned(name, (), 0, no_room) for name, _ in steps]
 
 
 def places(planned: Planned) -> list[str]:

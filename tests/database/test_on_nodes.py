@@ -522,6 +522,26 @@ def test_a_preview_shows_the_commands_and_no_secret(
     assert "shard.py" in commands
     assert "<its node>" in commands
     assert not Path(database.path).exists()
+    planned = {one["name"]: one["places"] for one in found["experiment"]["plan"]}
+    assert set(planned) == {"orchestrator_0", "orchestrator_1", "orchestrator_2", "m"}
+    assert planned["orchestrator_1"] == ["127.0.3.2: 1 core"]
+
+
+def test_a_plan_has_no_place_for_models_where_a_database_runs(
+    exp: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = exp.create_database(hosts="127.0.3.1")
+    exp.start(database)
+    run = exp.create_run_settings("true")
+    run.set_nodes(3)
+    run.set_cpus_per_task(4)
+    exp.preview(exp.create_model("all", run), verbosity_level="developer", output_format="json")
+    found = json.loads(capsys.readouterr().out)["experiment"]
+    planned = {one["name"]: one["places"] for one in found["plan"]}
+    assert planned == {
+        "orchestrator_0": ["127.0.3.1: 1 core"],
+        "all": ["there is no room for it beside orchestrator_0"],
+    }
 
 
 NODES = [Node("a", 4), Node("b", 8), Node("c", 8)]

@@ -88,6 +88,14 @@ def test_a_plan_names_what_can_never_run_and_places_the_others() -> None:
     assert planned[1].turn == 1
 
 
+def test_what_does_not_end_keeps_its_place_in_every_turn() -> None:
+    beside = [(name, Resources(nodes=4, tasks=24)) for name in ("first", "second")]
+    steps = [("db", Resources(cpus_per_task=2)), *beside, ("all", Resources(tasks=32))]
+    planned = plan(FOUR, steps, lasting=["db"])
+    assert [one.turn for one in planned] == [1, 1, 2, 0]
+    assert planned[3].obstacle == "there is no room for it beside db"
+
+
 def test_a_large_one_is_not_passed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 3)
     pool = Pool([Node("n", 4)])

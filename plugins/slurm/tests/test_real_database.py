@@ -20,7 +20,7 @@ from slurm_cluster import Cluster
 from smartcore import Experiment
 from smartcore.database import Orchestrator, read_secret
 from smartcore.entity import Model
-from smartcore.error import DatabaseError, InputError
+from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.spec import State
 
 LIMIT = 60
@@ -241,6 +241,39 @@ def test_a_shard_that_dies_is_told_of(
     wait_until(lambda: exp.statuses()["orchestrator_0"].state is State.FAILED)
     assert exp.statuses()["orchestrator_0"].returncode == -signal.SIGKILL
     assert "orchestrator_0 failed" in caplog.text
+
+
+def test_a_shard_that_died_comes_back_on_its_node(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3)
+    database.enable_checkpoints(1000)
+    exp.start(database)
+    hosts, addresses = database.hosts, database.get_address()
+    before = client(exp, "before")
+    exp.start(before)
+    exp.restart(database)
+    _kill_server(database)
+    exp.wait("orchestrator_0", timeout=LIMIT)
+    exp.restart(database)
+    assert (database.hosts, database.get_address()) == (hosts, addresses)
+    reading = (
+        "import json, os, redis;"
+        "auth = json.load(open(os.environ['SMARTCORE_DB_AUTH']));"
+        "host, port = os.environ['SSDB'].split(',')[1].split(':');"
+        "client = redis.RedisCluster(host=host, port=int(port), **auth);"
+        "print(sorted(int(client.get(f'key{number}')) for number in range(20)) == [*range(20)])"
+    )
+    run = exp.create_run_settings(sys.executable, ["-c", reading])
+    after = exp.create_model("after", run)
+    exp.start(after)
+    assert said(after) == ["True"]
+
+
+def test_a_database_in_a_batch_job_is_started_anew_instead(slurm: Cluster, exp: Experiment) -> None:
+    database = exp.create_database(batch=True)
+    exp.start(database)
+    with pytest.raises(UnsupportedError, match="runs as a batch job"):
+        exp.restart(database)
+    assert database.is_active()
 
 
 def _kill_server(database: Orchestrator, index: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
 import stat
@@ -45,6 +46,15 @@ client.set("key", "value")
 print(client.get("key").decode())
 """
 
+DRIVER = """
+import os
+from smartcore import Experiment
+exp = Experiment("exp", launcher="local")
+database = exp.create_database(db_nodes=3, tls=True)
+exp.start(database)
+os._exit(0)
+"""
+
 
 @pytest.fixture
 def with_tls(backend: DatabaseBackend, tmp_path: Path) -> Mapping[str, str]:
@@ -59,9 +69,9 @@ def with_tls(backend: DatabaseBackend, tmp_path: Path) -> Mapping[str, str]:
     return environment
 
 
-def client(live: LiveDatabase, authority: Path | None = None) -> redis.Redis:
+def client(live: LiveDatabase, authority: Path | None = None, shard: int = 0) -> redis.Redis:
     username, password = read_secret(live.auth_file)
-    address = live.shards[0].address
+    address = live.shards[shard].address
     file = authority or Path(client_environment([live])["SMARTCORE_DB_CA"])
     return redis.Redis(
         address.host,
@@ -247,6 +257,25 @@ def test_another_driver_takes_up_an_encrypted_database(
     Path(client_environment([live])["SMARTCORE_DB_CA"]).unlink()
     with pytest.raises(DatabaseFileError, match=r"cannot read .*orchestrator\.ca\.pem"):
         reconnect(database.checkpoint_file, Registry())
+
+
+def test_an_encrypted_cluster_comes_back_after_its_driver(
+    tmp_path: Path, with_tls: Mapping[str, str]
+) -> None:
+    subprocess.run([sys.executable, "-c", DRIVER], cwd=tmp_path, timeout=100, check=True)
+    with Experiment.attach(str(tmp_path / "exp")) as exp:
+        checkpoint = json.loads((tmp_path / "exp/orchestrator/smartcore_db.json").read_text())
+        job = checkpoint["shards"][1]["job"]
+        os.kill(int(job.partition(".")[0]), signal.SIGKILL)
+        exp.wait("orchestrator_1", timeout=60)
+        database = exp.restart("orchestrator")
+        assert database.is_active()
+        assert database.live is not None
+        for shard in (0, 1):
+            with client(database.live, shard=shard) as connected:
+                assert connected.save()
+        private = [path for path in Path(database.path).iterdir() if path.suffix != ".json"]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
 
 
 def test_what_has_another_certificate_is_never_taken_for_ours(

@@ -34,6 +34,9 @@ if where.startswith("unix://"):
     client = redis.Redis(unix_socket_path=where.removeprefix("unix://"), **auth)
 else:
     host, port = where.split(":")
+    if "SMARTCORE_DB_CA" in os.environ:
+        trusted = os.environ["SMARTCORE_DB_CA"]
+        auth |= dict(ssl=True, ssl_ca_certs=trusted, ssl_check_hostname=False)
     client = make(host=host, port=int(port), **auth)
 for number in range(20):
     client.set(f"key{number}", number)
@@ -112,6 +115,26 @@ def test_three_shards_have_nodes_of_their_own(inside: str, exp: Experiment) -> N
     model = client(exp, "model")
     exp.start(model)
     assert said(model)[0] == "7"
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_connections_to_shards_on_nodes_are_encrypted(
+    inside: str, exp: Experiment, shards: int
+) -> None:
+    database = exp.create_database(db_nodes=shards, tls=True)
+    try:
+        exp.start(database)
+    except UnsupportedError as error:
+        assert os.environ.get("CI") != "true", error
+        pytest.skip(str(error))
+    model = client(exp, "model")
+    exp.start(model)
+    assert said(model)[0] == "7"
+    database.set_max_memory("100mb")
+    other = Experiment("other", exp.exp_path, "slurm")
+    assert other.reconnect_orchestrator(database.checkpoint_file).is_active()
+    exp.stop(database)
+    assert not database.is_active()
 
 
 def test_shards_run_on_the_hosts_that_were_given(inside: str, exp: Experiment) -> None:

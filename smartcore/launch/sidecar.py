@@ -26,6 +26,7 @@ import select
 import signal
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -51,6 +52,7 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 _ASK_TIMEOUT = 1.0
 _KILL_DEADLINE = 5.0
+_LISTEN = "0A"  # TCP_LISTEN of the kernel's tcp_states.h
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -349,11 +351,29 @@ def ask(ready: Ready) -> bytes | None:
             if not ready.port:
                 connection.connect(ready.socket)
             if not ready.authority:
-                return _answer(ready, connection)
+                ours = _is_ours(ready)
+                return _answer(ready, connection) if ours else None
             with secure(connection, ready.authority) as encrypted:
                 return _answer(ready, encrypted)
     except OSError:
         return None
+
+
+def _is_ours(ready: Ready) -> bool:
+    """False if somebody else listens there: passwords are not for him. See proc_pid_net(5)."""
+    if not ready.port:
+        return True
+    try:
+        (host,) = struct.unpack("=I", socket.inet_aton(ready.host))
+        wanted = {f"{host:08X}:{ready.port:04X}", f"{0:08X}:{ready.port:04X}"}
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table:
+                fields = line.split(None, 8)
+                if fields[3] == _LISTEN and fields[1] in wanted:
+                    return int(fields[7]) == os.geteuid()
+    except (OSError, IndexError, ValueError):
+        return True  # no address, or no such table here
+    return True
 
 
 def _answer(ready: Ready, connection: socket.socket) -> bytes | None:

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Collection, Sequence
 from fcntl import ioctl
+from pathlib import Path
 
 from smartcore.error import DatabaseError, InputError
 
@@ -16,6 +17,7 @@ from smartcore.error import DatabaseError, InputError
 LOWEST_PORT = 10000
 HIGHEST_PORT = 22000
 
+_LISTEN = "0A"  # TCP_LISTEN of the kernel's tcp_states.h
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
@@ -55,6 +57,24 @@ def port_error(host: str, port: int) -> OSError | None:
             probe.listen(1)
         except OSError as error:
             return error
+    return None
+
+
+def listener_of(host: str, port: int) -> int | None:
+    """The user whose process listens at an address of this host; None if nobody does here.
+
+    Source: /proc/net/tcp, see proc_pid_net(5).
+    """
+    try:
+        (number,) = struct.unpack("=I", socket.inet_aton(host))
+        wanted = {f"{number:08X}:{port:04X}", f"{0:08X}:{port:04X}"}
+        with Path("/proc/net/tcp").open(encoding="ascii") as table:
+            for line in table:
+                fields = line.split(None, 8)
+                if fields[3] == _LISTEN and fields[1] in wanted:
+                    return int(fields[7])
+    except (OSError, IndexError, ValueError):
+        return None  # no address, or no such table here
     return None
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -135,3 +139,160 @@ def fake_server(tmp_path: Path) -> Callable[[str], Mapping[str, str]]:
         return {"PATH": os.defpath, "REDIS_PATH": str(program)}
 
     return make
+
+
+# -- another user ----------------------------------------------------------------------------------
+
+NOBODY = 65534
+TIMEOUT = 120
+
+# What another user runs: one new connection for each list of commands; the last answer counts.
+TRY = """
+import json, socket, sys
+def encode(words):
+    return b"".join([b"*%d\\r\\n" % len(words)] + [b"$%d\\r\\n%b\\r\\n" % (len(word), word)
+        for word in map(str.encode, words)])
+def attempt(where, commands):
+    family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
+    with socket.socket(family) as client:
+        client.settimeout(60)
+        client.connect(where if family == socket.AF_UNIX else tuple(where))
+        with client.makefile("rb") as stream:
+            for words in commands:
+                client.sendall(encode(words))
+                line = stream.readline().decode().strip()
+                if line[:1] == "$" and line != "$-1":
+                    line = stream.read(int(line[1:]) + 2).decode().strip()
+        return line
+answers = []
+for where, commands in json.load(sys.stdin):
+    try:
+        answers.append(attempt(where, commands))
+    except OSError as error:
+        answers.append(type(error).__name__)
+json.dump(answers, sys.stdout)
+"""
+
+# Another user looks for words in every file below a directory, and in what /proc shows.
+LOOK = """
+import json, os, sys
+root, words = json.load(sys.stdin)
+words = [word.encode() for word in words]
+found, seen, processes, writable = [], [], [], []
+def look(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return False
+    found.extend([path, word.decode()] for word in words if word in data)
+    return True
+for folder, folders, names in os.walk(root):
+    writable += [folder] if os.access(folder, os.W_OK) else []
+    for name in names:
+        path = os.path.join(folder, name)
+        writable += [path] if os.access(path, os.W_OK) and not os.path.islink(path) else []
+        seen += [path] if look(path) else []
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if look(f"/proc/{pid}/cmdline"):
+        processes.append(int(pid))
+    if look(f"/proc/{pid}/environ") and int(pid) != os.getpid():
+        seen.append(f"/proc/{pid}/environ")
+json.dump({"found": found, "seen": seen, "processes": processes, "writable": writable}, sys.stdout)
+"""
+
+Where = tuple[str, int] | str
+Attempt = tuple[Where, Sequence[Sequence[str]]]
+
+
+class OtherUser:
+    """Another user of this host, without any rights here."""
+
+    def __init__(self, python: str) -> None:
+        self._python = python
+
+    def run(self, script: str, given: object) -> str:
+        """Run a Python script that reads ``given`` as JSON; returns its output."""
+        done = subprocess.run(
+            [self._python, "-I", "-S", "-c", script],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            cwd="/",
+            env={"PATH": os.defpath},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def starts(self, script: str, given: object) -> Iterator[subprocess.Popen[str]]:
+        """Start a Python script that reads ``given`` as JSON, and end it."""
+        with subprocess.Popen(
+            [self._python, "-I", "-S", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            cwd="/",
+            env={"PATH": os.defpath},
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(given))
+            process.stdin.close()
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def tries(self, attempts: Sequence[Attempt]) -> list[str]:
+        """The first line of the last answer to each, or the name of the error."""
+        answers: list[str] = json.loads(self.run(TRY, attempts))
+        return answers
+
+    def looks(self, root: Path, words: Sequence[str]) -> dict[str, list[object]]:
+        """What is ``found`` of these words below a directory and in /proc; which files were
+        ``seen`` inside, which are ``writable``, and of which ``processes`` the command lines.
+        """
+        answer: dict[str, list[object]] = json.loads(self.run(LOOK, [str(root), list(words)]))
+        return answer
+
+
+@pytest.fixture(scope="session")
+def other_user() -> OtherUser:
+    if os.geteuid() != 0:
+        reason = "only root can become another user"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    for python in (
+        str(Path(sys.executable).resolve()),
+        "/usr/bin/python3",
+        "/usr/local/bin/python3",
+    ):
+        try:
+            assert OtherUser(python).run("print(1)", None) == "1\n"
+        except (OSError, AssertionError):
+            continue
+        return OtherUser(python)
+    pytest.fail("another user can run no Python here")
+
+
+@pytest.fixture
+def open_place(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory that everybody may enter: nothing in it is closed by what is above it."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    mask = os.umask(0o022)
+    place = Path(tempfile.mkdtemp(prefix="smartcore-open-", dir="/tmp"))
+    place.chmod(0o755)
+    try:
+        yield place
+    finally:
+        os.umask(mask)
+        shutil.rmtree(place)

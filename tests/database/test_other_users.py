@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from smartcore import Experiment
 from smartcore.database import Orchestrator, read_secret
 from smartcore.error import InputError
-from smartcore.spec.addresses import free_ports, interface_address, interface_names
+from smartcore.spec.addresses import interface_address, interface_names
 from smartcore.testing.running import wait_until
+
+if TYPE_CHECKING:
+    from tests.database.conftest import Attempt, OtherUser, Where
 
 NOBODY = 65534
 DATA = "what-only-its-owner-may-read"
@@ -44,64 +44,6 @@ pathlib.Path("address.tmp").rename("address")
 time.sleep(1000)
 """.replace("DATA", repr(DATA.split("-")))
 
-# What another user runs: one new connection for each list of commands; the last answer counts.
-TRY = """
-import json, socket, sys
-def encode(words):
-    return b"".join([b"*%d\\r\\n" % len(words)] + [b"$%d\\r\\n%b\\r\\n" % (len(word), word)
-        for word in map(str.encode, words)])
-def attempt(where, commands):
-    family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
-    with socket.socket(family) as client:
-        client.settimeout(60)
-        client.connect(where if family == socket.AF_UNIX else tuple(where))
-        with client.makefile("rb") as stream:
-            for words in commands:
-                client.sendall(encode(words))
-                line = stream.readline().decode().strip()
-                if line[:1] == "$" and line != "$-1":
-                    line = stream.read(int(line[1:]) + 2).decode().strip()
-        return line
-answers = []
-for where, commands in json.load(sys.stdin):
-    try:
-        answers.append(attempt(where, commands))
-    except OSError as error:
-        answers.append(type(error).__name__)
-json.dump(answers, sys.stdout)
-"""
-
-# Another user looks for words in every file below a directory, and in what /proc shows.
-LOOK = """
-import json, os, sys
-root, words = json.load(sys.stdin)
-words = [word.encode() for word in words]
-found, seen, processes, writable = [], [], [], []
-def look(path):
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError:
-        return False
-    found.extend([path, word.decode()] for word in words if word in data)
-    return True
-for folder, folders, names in os.walk(root):
-    writable += [folder] if os.access(folder, os.W_OK) else []
-    for name in names:
-        path = os.path.join(folder, name)
-        writable += [path] if os.access(path, os.W_OK) and not os.path.islink(path) else []
-        seen += [path] if look(path) else []
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    if look(f"/proc/{pid}/cmdline"):
-        processes.append(int(pid))
-    if look(f"/proc/{pid}/environ") and int(pid) != os.getpid():
-        seen.append(f"/proc/{pid}/environ")
-json.dump({"found": found, "seen": seen, "processes": processes, "writable": writable}, sys.stdout)
-"""
-
-Where = tuple[str, int] | str
-Attempt = tuple[Where, Sequence[Sequence[str]]]
-
 
 @dataclass(frozen=True)
 class Running:
@@ -119,77 +61,6 @@ class Running:
     addresses: tuple[Where, ...]
     secrets: tuple[str, ...]
     servers: tuple[int, ...]
-
-
-class OtherUser:
-    """Another user of this host, without any rights here."""
-
-    def __init__(self, python: str) -> None:
-        self._python = python
-
-    def run(self, script: str, given: object) -> str:
-        """Run a Python script that reads ``given`` as JSON; returns its output."""
-        done = subprocess.run(
-            [self._python, "-I", "-S", "-c", script],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
-            cwd="/",
-            env={"PATH": os.defpath},
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def tries(self, attempts: Sequence[Attempt]) -> list[str]:
-        """The first line of the last answer to each, or the name of the error."""
-        answers: list[str] = json.loads(self.run(TRY, attempts))
-        return answers
-
-    def looks(self, root: Path, words: Sequence[str]) -> dict[str, list[object]]:
-        """What is ``found`` of these words below a directory and in /proc; which files were
-        ``seen`` inside, which are ``writable``, and of which ``processes`` the command lines.
-        """
-        answer: dict[str, list[object]] = json.loads(self.run(LOOK, [str(root), list(words)]))
-        return answer
-
-
-@pytest.fixture(scope="session")
-def other_user() -> OtherUser:
-    if os.geteuid() != 0:
-        reason = "only root can become another user"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    for python in (
-        str(Path(sys.executable).resolve()),
-        "/usr/bin/python3",
-        "/usr/local/bin/python3",
-    ):
-        try:
-            assert OtherUser(python).run("print(1)", None) == "1\n"
-        except (OSError, AssertionError):
-            continue
-        return OtherUser(python)
-    pytest.fail("another user can run no Python here")
-
-
-@pytest.fixture
-def open_place(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory that everybody may enter: nothing in it is closed by what is above it."""
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    mask = os.umask(0o022)
-    place = Path(tempfile.mkdtemp(prefix="smartcore-open-", dir="/tmp"))
-    place.chmod(0o755)
-    try:
-        yield place
-    finally:
-        os.umask(mask)
-        shutil.rmtree(place)
 
 
 def secrets_of(*files: Path) -> tuple[str, ...]:
@@ -398,60 +269,3 @@ def models_own(database: Running) -> set[str]:
 def assert_unharmed(database: Running) -> None:
     for pid in database.servers:
         assert Path(f"/proc/{pid}/cmdline").read_text(), f"the server {pid} has gone"
-
-
-# Another user's server says that it has all the data, and wants to be a part of a cluster. Servers
-# give up after a second if nobody answers.
-ROGUE = """
-import json, os, socket, subprocess, sys, tempfile, time
-program, port, own = json.load(sys.stdin)
-with tempfile.TemporaryDirectory() as place:
-    server = subprocess.Popen(
-        [program, "--port", str(own), "--bind", "127.0.0.1", "--dir", place, "--save", "",
-         "--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
-        stdout=subprocess.DEVNULL)
-    def ask(*words):
-        with socket.create_connection(("127.0.0.1", own), 60) as client:
-            text = "".join([f"*{len(words)}\\r\\n"] + [f"${len(w)}\\r\\n{w}\\r\\n" for w in words])
-            client.sendall(text.encode())
-            return client.recv(65536).decode()
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-                break
-            except OSError:
-                assert time.monotonic() < end and server.poll() is None
-                time.sleep(0.01)
-        ask("CLUSTER", "SET-CONFIG-EPOCH", "9999")
-        assert "OK" in ask("CLUSTER", "MEET", "127.0.0.1", str(port))
-        while "cluster_known_nodes:2\\r" in ask("CLUSTER", "INFO"):
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        print([line for line in ask("CLUSTER", "INFO").split() if "known_nodes" in line][0])
-    finally:
-        server.kill()
-        server.wait()
-"""
-
-
-def test_the_server_of_another_user_cannot_become_a_part_of_a_cluster(
-    open_place: Path, other_user: OtherUser
-) -> None:
-    program = shutil.which("redis-server")
-    if program is None:
-        assert os.environ.get("CI") != "true", "redis-server is not installed"
-        pytest.skip("redis-server is not installed")
-    (own,) = free_ports(["127.0.0.1"], offsets=(0, 10000))
-    with Experiment("exp", str(open_place), launcher="local") as exp:
-        database = exp.create_database(db_nodes=3)
-        exp.start(database)
-        assert database.live is not None
-        if database.live.credentials.peers is None:
-            assert os.environ.get("CI") != "true", f"{program} has no TLS"
-            pytest.skip(f"{program} has no TLS")
-        told = other_user.run(ROGUE, [program, database.ports[0], own])
-        assert told == "cluster_known_nodes:1\n"
-        # All slots are still ours.
-        assert database.is_active()

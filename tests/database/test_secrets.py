@@ -106,6 +106,12 @@ def passwords_below(path: Path) -> set[str]:
     return found
 
 
+def keys_below(path: Path) -> set[str]:
+    """A line of each private key."""
+    texts = [file.read_text() for file in path.rglob("*.pem")]
+    return {text.split("PRIVATE KEY-----\n")[1].splitlines()[0] for text in texts if "KEY" in text}
+
+
 @pytest.mark.usefixtures("no_settings")
 def test_no_secret_is_told_or_written_anywhere_but_in_files_for_it(tmp_path: Path) -> None:
     (tmp_path / "driver.py").write_text(DRIVER)
@@ -142,14 +148,14 @@ def test_no_secret_is_told_or_written_anywhere_but_in_files_for_it(tmp_path: Pat
     passwords = passwords_below(exp)
     assert len(passwords) >= 2 * 4
     hashes = {hashlib.sha256(password.encode()).hexdigest() for password in passwords}
-    secrets = [*passwords, *hashes]
+    secrets = [*passwords, *hashes, *keys_below(exp)]
     assert not [line for line in told.splitlines() for word in secrets if word in line]
     holders = {
         path
         for path in tmp_path.rglob("*")
         if path.is_file() and any(word.encode() in path.read_bytes() for word in secrets)
     }
-    kinds = (".auth.json", ".admin.json", ".conf")
+    kinds = (".auth.json", ".admin.json", ".conf", ".pem")
     assert {path for path in holders if not path.name.endswith(kinds)} == set(
         exp.glob(".smartcore/scripts/*.json")
     )

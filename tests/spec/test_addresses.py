@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 import pytest
@@ -12,6 +13,7 @@ from smartcore.spec.addresses import (
     free_ports,
     interface_address,
     interface_names,
+    listener_of,
     port_error,
 )
 
@@ -24,6 +26,20 @@ def test_the_loopback_interface_has_its_address() -> None:
 def test_an_unknown_interface_is_an_error_that_lists_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no network interface 'ipogif0'.*lo"):
         interface_address("ipogif0")
+
+
+def test_the_user_who_listens_is_known() -> None:
+    with socket.create_server(("127.0.0.3", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert listener_of("127.0.0.3", port) == os.geteuid()
+        assert listener_of("127.0.0.4", port) is None
+        with socket.create_connection(("127.0.0.3", port)) as client:
+            # Who only connects does not listen.
+            assert listener_of(*client.getsockname()) is None
+    assert listener_of("127.0.0.3", port) is None
+    assert listener_of("some.name", port) is None
+    with socket.create_server(("", 0)) as everywhere:
+        assert listener_of("127.0.0.3", everywhere.getsockname()[1]) == os.geteuid()
 
 
 def test_a_port_with_a_listener_is_in_use() -> None:

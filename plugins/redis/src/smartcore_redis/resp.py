@@ -4,6 +4,7 @@ starting a server.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from smartcore.spec import ShardAddress, ShardPlan
+from smartcore.spec.addresses import listener_of
 
 
 class ProtocolError(Exception):
@@ -68,9 +70,21 @@ def _sized(kind: bytes, number: int, stream: BinaryIO) -> Reply:
 
 
 def connect(shard: ShardPlan, timeout: timedelta) -> Connection:
-    """A connection to one shard, encrypted if the shard has a certificate."""
-    certificate = shard.credentials.certificate
-    return Connection(shard.address, timeout, certificate.authority if certificate else "")
+    """A connection to one shard, encrypted if the shard has a certificate.
+
+    :raises OSError: nobody listens there
+    :raises ProtocolError: another user does, who is told no password, or somebody who has another
+        certificate
+    """
+    address, certificate = shard.address, shard.credentials.certificate
+    if certificate is not None:
+        return Connection(address, timeout, certificate.authority)
+    connection = Connection(address, timeout)
+    owner = listener_of(address.host, address.port) if address.port else None
+    if owner not in {None, os.geteuid()}:
+        connection.close()
+        raise ProtocolError(f"it belongs to the user {owner}")
+    return connection
 
 
 class Connection:
@@ -122,6 +136,10 @@ class Connection:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._stream.close()
         self._socket.close()
 

@@ -103,7 +103,12 @@ DATABASES = {
     "ShowsPasswords": "test_a_persons_client_has_its_password_in_the_environment_alone",
 }
 PLACES = "test_variables_that_tell_a_task_its_place_are_named_completely"
-RUN_COMMANDS = {"CountsNothing": PLACES, "CountsTwice": PLACES, "NamesNoVariable": PLACES}
+RUN_COMMANDS = {
+    "CountsNothing": PLACES,
+    "CountsTwice": PLACES,
+    "NamesNoVariable": PLACES,
+    "NamesNoRank": PLACES,
+}
 HEAD = """
 from datetime import timedelta
 from smartcore.testing import DatabaseContract, LauncherContract, RunCommandContract

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.error import DatabaseError
 from smartcore.launch import shard as program
+from smartcore.launch.meeting import pause_after, read_found
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
 from smartcore.spec import (
@@ -41,7 +42,8 @@ from .plan import planned_credentials, server_options
 from .ports import port_offsets
 
 if TYPE_CHECKING:
-    from smartcore.launch.shard import Found, Question, Roll, Spec
+    from smartcore.launch.meeting import Found
+    from smartcore.launch.shard import Question, Roll, Spec
 
 log = get_logger(__name__)
 
@@ -323,7 +325,7 @@ class Meeting:
     def complete(self) -> bool:
         """True if all shards serve; looks once."""
         for name in self.missing:
-            found = program.read_found(str(self._directory), name, "ready", self._tag)
+            found = read_found(str(self._directory), name, "ready", self._tag)
             if found is None:
                 return False
             self._found[name] = found
@@ -400,4 +402,4 @@ def await_shards(
                     f" {timeout.total_seconds():g} s"
                 )
         # Nothing tells of a file that another host writes.
-        time.sleep(program.pause_after(clock() - began))
+        time.sleep(pause_after(clock() - began))

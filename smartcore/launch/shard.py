@@ -16,19 +16,15 @@ it says why on standard error; the exit code is the server's, or 125.
 """
 
 # Nothing that takes long to import: no pathlib, subprocess, dataclasses.
-# ruff: noqa: PTH100, PTH103, PTH104, PTH106, PTH108, PTH116, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH100, PTH103, PTH106, PTH108, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
-import random
 import signal
-import socket
-import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +33,8 @@ if __package__ is None:
     # Run as a program: without any path to what is installed, its own included.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from smartcore.launch.listening import Listening
+from smartcore.launch.meeting import meeting_file, pause_after, read_found, write_file
 from smartcore.launch.sidecar import (
     FORWARDED,
     SIDECAR_FAILED,
@@ -55,21 +53,17 @@ from smartcore.launch.sidecar import (
 
 VERSION = 2
 ATTEMPTS = 5
-# What another node writes is looked for that often, in seconds.
-SHORTEST_PAUSE = 0.01
-LONGEST_PAUSE = 0.25
-# A part of the time that it took: nobody waits much longer than that for what is there.
-SHARE = 0.05
 _FIRST_ASK = 0.001
 _LONGEST_ASK = 0.05
 # Run commands say more behind it, and of that only so much is shown.
 _FEW = 3
-_SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
 TYPE_CHECKING = False  # `typing` takes long to import
 if TYPE_CHECKING:
     from typing import NotRequired, TypedDict
+
+    from smartcore.launch.meeting import Found
 
     class Words(TypedDict):
         """A shard's name, and the words that stand for its address and each of its ports."""
@@ -127,15 +121,6 @@ if TYPE_CHECKING:
         rank_variables: list[str]
         specs: list[str]
 
-    class Found(TypedDict):
-        """Where a shard is, and when it serves, what it answered to the inquiry, as Latin-1."""
-
-        tag: str
-        node: str
-        addresses: list[str]
-        port: int
-        answer: str
-
 
 class Shard:
     """One shard: where it listens, and its server.
@@ -147,109 +132,16 @@ class Shard:
         self.spec = spec
         self.name = spec["shards"][spec["index"]]["name"]
         self.node = node or os.environ.get(spec["node_variable"] or "-", "") or os.uname().nodename
-        self.addresses: list[str] = []
+        self._listening = Listening(spec, self.name, self.node)
         self._signals = signals
-        self._held: list[socket.socket] = []
         self._pid = 0
         self._status: int | None = None
         self._seen = 0
 
-    # -- where it listens -----------------------------------------------------------------------
-
-    def find_addresses(self) -> None:
-        """See where it can listen: the addresses of interfaces, or that of the node's name.
-
-        :raises Failure: there is no such interface, or the name has no address
-        """
-        self.addresses = list(self.spec.get("addresses", ()))
-        if self.addresses:
-            return
-        names = self.spec["interfaces"]
-        found = [self._interface(name) for name in names] or [self._own()]
-        self.addresses = list(dict.fromkeys(found))
-
-    def _own(self) -> str:
-        for name in dict.fromkeys((self.node, os.uname().nodename)):
-            with contextlib.suppress(OSError):
-                return socket.gethostbyname(name)
-        raise Failure(
-            f"{self.name}: the name {self.node} of this node has no address; give the database an"
-            f" interface= ({', '.join(_interfaces())})"
-        )
-
-    def _interface(self, name: str) -> str:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                request = struct.pack("256s", name.encode()[:15])
-                answer = fcntl.ioctl(probe, _SIOCGIFADDR, request)
-            except OSError:
-                raise Failure(
-                    f"{self.name}: no network interface {name!r} with an IPv4 address on"
-                    f" {self.node}; there are: {', '.join(_interfaces())}"
-                ) from None
-        return socket.inet_ntoa(answer[20:24])  # struct sockaddr_in, after family and port
-
-    def choose_port(self) -> int:
-        """A port that nobody has, kept from others until :meth:`release`.
-
-        :raises Failure: the port that was asked for is in use, or none is free
-        """
-        if self.spec["port"]:
-            self._check(self.spec["port"])
-            return self.spec["port"]
-        lowest, highest = self.spec["ports"]
-        width = highest - lowest
-        begin = random.randrange(width)
-        for step in range(width):
-            port = lowest + (begin + step) % width
-            if self._hold(port):
-                return port
-        where = f"{self.node} ({', '.join(self.addresses)})"
-        raise Failure(f"{self.name}: no free port between {lowest} and {highest} on {where}")
-
-    def _hold(self, port: int) -> bool:
-        for address in self.addresses:
-            for offset in self.spec["offsets"]:
-                # Bound, without listening and without SO_REUSEADDR: nobody else can have it.
-                holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                self._held.append(holder)
-                try:
-                    holder.bind((address, port + offset))
-                except OSError as error:
-                    self.release()
-                    if error.errno == errno.EADDRINUSE:
-                        return False
-                    raise Failure(
-                        f"{self.name}: nobody can listen at {address} on {self.node}:"
-                        f" {error.strerror}"
-                    ) from None
-        return True
-
-    def _check(self, port: int) -> None:
-        for address in self.addresses:
-            for offset in self.spec["offsets"]:
-                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                    # As servers do; it lets connections in TIME_WAIT alone.
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    try:
-                        probe.bind((address, port + offset))
-                        probe.listen(1)
-                    except OSError as error:
-                        raise Failure(
-                            f"{self.name}: port {port + offset} of {address} on {self.node}:"
-                            f" {error.strerror}; {self._advice()}"
-                        ) from None
-
-    def _advice(self) -> str:
-        if "addresses" in self.spec:
-            return "clients look for it there, so start the database anew if that stays so"
-        return "choose another port, or None for a free one"
-
-    def release(self) -> None:
-        """Let others have the port that was chosen."""
-        for holder in self._held:
-            holder.close()
-        self._held.clear()
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, when that was found."""
+        return self._listening.addresses
 
     # -- the others -----------------------------------------------------------------------------
 
@@ -267,7 +159,7 @@ class Shard:
             "port": port,
             "answer": answer.decode("latin-1"),
         }
-        _write(meeting_file(self.spec["meeting"], self.name, kind), json.dumps(content))
+        write_file(meeting_file(self.spec["meeting"], self.name, kind), json.dumps(content))
 
     def meet(self, kind: str) -> list[Found]:
         """What all shards have told, in order.
@@ -333,10 +225,10 @@ class Shard:
         :raises Failure: it does not come to serve
         :raises Interrupted: we are to end
         """
-        self.find_addresses()
+        self._listening.find_addresses()
         self.take_port()
         for attempt in range(1, ATTEMPTS + 1):
-            port = self.choose_port()
+            port = self._listening.choose_port()
             self.publish("here", port)
             self._start(self._reachable(self.meet("here")))
             again = attempt < ATTEMPTS and not self.spec["port"]
@@ -348,9 +240,9 @@ class Shard:
     def _start(self, found: list[Found]) -> None:
         words = dict(replacements(self.spec, found))
         for path, text in self.spec["files"].items():
-            _write(path, replaced(text, words))
+            write_file(path, replaced(text, words))
         self._seen = _size(self.spec["output"])
-        self.release()
+        self._listening.release()
         argv = [replaced(word, words) for word in self.spec["argv"]]
         try:
             self._pid, self._status = spawn(argv, dict(os.environ), self._prepare), None
@@ -463,47 +355,11 @@ def replaced(text: str, words: dict[str, str]) -> str:
 # -- files ----------------------------------------------------------------------------------------
 
 
-def pause_after(elapsed: float) -> float:
-    """How long to wait before looking again for what another host writes, in seconds."""
-    return min(max(SHORTEST_PAUSE, SHARE * elapsed), LONGEST_PAUSE)
-
-
-def meeting_file(directory: str, name: str, kind: str) -> str:
-    """The file by which a shard tells that it is ``here`` or ``ready``."""
-    return os.path.join(directory, f"{name}.{kind}")
-
-
-def read_found(directory: str, name: str, kind: str, tag: str) -> Found | None:
-    """What a shard of this launch has told; None as long as it has not."""
-    try:
-        # Clients of NFS keep what they know of a directory for up to a minute, also that a file
-        # was not there (nfs(5), acdirmax); a change of their own makes them ask.
-        os.utime(directory)
-        with open(meeting_file(directory, name, kind), encoding="utf-8") as file:
-            found: Found = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return found if found.get("tag") == tag else None
-
-
-def _write(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.rename(partial, path)
-
-
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _interfaces() -> list[str]:
-    return [name for _, name in socket.if_nameindex()]
 
 
 def load(path: str) -> Spec:

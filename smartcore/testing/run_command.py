@@ -104,6 +104,19 @@ class RunCommandContract(Contract):
             assert bool(place.count) != bool(place.listed), "one of the two says how many there are"
             assert VARIABLE.fullmatch(place.count or place.listed), place
         assert not placing.node_variable or VARIABLE.fullmatch(placing.node_variable)
+        assert isinstance(placing.rank_variables, tuple), "one name, too, is a tuple of names"
+        assert all(map(VARIABLE.fullmatch, placing.rank_variables)), placing.rank_variables
+
+    @case("F25")
+    def test_arguments_that_end_all_tasks_together_are_taken(
+        self, placing: RunCommand, facts: Facts
+    ) -> None:
+        settings = self.make()
+        for name, value in placing.ends_together.items():
+            settings.set(name, value)
+        plain = self.build(placing, facts, self.make()).argv
+        words = set(self.build(placing, facts, settings).argv) - set(plain)
+        assert all(any(name in word for word in words) for name in placing.ends_together), words
 
     @case("F25")
     def test_the_program_comes_last_and_the_run_command_first(

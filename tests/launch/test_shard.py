@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -28,9 +29,13 @@ from smartcore.database.nodes import Ground, node_steps, template_shards
 from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import shard as program
 from smartcore.launch.process import write_files
-from smartcore.spec import Certificate, Command, Placement, Resources, Server, Step
+from smartcore.launch.sidecar import Failure
+from smartcore.spec import Certificate, Command, File, Placement, Resources, Server, Step
 from smartcore.spec.addresses import interface_address, interface_names
 from smartcore_redis.backend import RedisBackend
+
+if TYPE_CHECKING:
+    from smartcore.launch.shard import Roll
 
 LIMIT = 30
 TAG = "db-1"
@@ -414,3 +419,33 @@ def test_words_of_one_shard_are_never_a_part_of_anothers(count: int, data: st.Da
         for shard in shards
     )
     assert program.replaced(text, words) == " ".join(expected)
+
+
+def test_each_task_takes_the_place_of_its_rank(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK_A", raising=False)
+    monkeypatch.setenv("RANK_B", "2")
+    specs = [step.command.files[0] for step in shards.steps(Orchestrator(tmp_path, db_nodes=3))]
+    roll: Roll = {
+        "version": program.VERSION,
+        "rank_variables": ["RANK_A", "RANK_B"],
+        "specs": [str(file.path) for file in specs],
+    }
+    write_files(Command((), files=(*specs, File(tmp_path / "roll.json", json.dumps(roll)))))
+    assert program.load(str(tmp_path / "roll.json"))["index"] == 2
+    monkeypatch.setenv("RANK_A", "1")
+    assert program.load(str(tmp_path / "roll.json"))["index"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rank", "told"), [("3", "number 3"), ("", "unknown"), ("-1", "number -1")]
+)
+def test_a_task_without_a_place_says_so(
+    monkeypatch: pytest.MonkeyPatch, rank: str, told: str
+) -> None:
+    monkeypatch.setenv("MY_RANK", rank)
+    specs = ["a", "b", "c"]
+    roll: Roll = {"version": program.VERSION, "rank_variables": ["MY_RANK"], "specs": specs}
+    with pytest.raises(Failure, match=rf"of 3 shards this is .*{told}, as MY_RANK told"):
+        program.rank_of(roll)

@@ -20,3 +20,7 @@ class CountsTwice(MpiCommand):
 
 class NamesNoVariable(MpiCommand):
     local_ranks = (LocalRank("$RANK", "SIZE"),)
+
+
+class NamesNoRank(MpiCommand):
+    rank_variables = ("$RANK",)

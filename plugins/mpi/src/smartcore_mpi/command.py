@@ -41,7 +41,7 @@ class MpiCommand(RunCommand):
     """
 
     # Of Open MPI (mpirun(1)), HPE PALS, and MPICH's hydra, in whose jobs the others are not set.
-    rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK")
+    rank_variables: tuple[str, ...] = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK")
 
     local_ranks: tuple[LocalRank, ...] = LOCAL_RANKS
 

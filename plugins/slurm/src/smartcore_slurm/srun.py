@@ -51,7 +51,7 @@ class Srun(RunCommand):
     """
 
     node_variable = "SLURMD_NODENAME"
-    rank_variables = ("SLURM_PROCID",)
+    rank_variables: tuple[str, ...] = ("SLURM_PROCID",)
     ends_together: Mapping[str, str] = {"kill-on-bad-exit": "1"}
     # srun(1), "OUTPUT ENVIRONMENT VARIABLES": SLURM_GTIDS has the ids of the node's tasks.
     local_ranks: tuple[LocalRank, ...] = (LocalRank("SLURM_LOCALID", listed="SLURM_GTIDS"),)

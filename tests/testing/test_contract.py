@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_an_expected_failure_that_passes_is_a_failure(tmp_path: Path) -> None:
     done = subprocess.run(
         argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
-    assert "1 failed, 5 passed" in done.stdout, done.stdout
+    assert re.search(r"1 failed, [1-9]\d* passed", done.stdout), done.stdout
     assert "XPASS(strict)" in done.stdout
 
 

@@ -76,7 +76,9 @@ class Restarts:
             backend = self._registry.database(live.backend)
             for shard in shards:
                 told.append(f"{shard.name}: {loss(backend.saved(shard), run.status.seen)}")
-            if shards:
+            if shards and live.identifier in self._databases.followed:
+                told.append("the experiment that started it can bring it back: restart()")
+            elif shards:
                 told.append(f"Experiment.restart({live.identifier!r}) brings it back")
         return "\n    ".join(told)
 

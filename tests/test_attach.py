@@ -75,9 +75,13 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     book.started([done, going])
     done.status = Status(State.FAILED, 3, Cause.EXIT_CODE, "exit code 3", Source.PROCESS, host="h")
     book.ended(done)
+    book.database("mine", "/exp/mine/smartcore_db.json")
+    book.uses("theirs", "/other/theirs/smartcore_db.json")
     book.close()
     story = journal.read(tmp_path)
     assert (story.name, story.launcher) == ("exp", "local")
+    assert story.databases == {"mine": "/exp/mine/smartcore_db.json"}
+    assert story.uses == {"theirs": "/other/theirs/smartcore_db.json"}
     first, second = story.runs
     assert first.status == done.status
     assert (second.name, second.job, second.status.state) == ("going", "2.2", State.RUNNING)

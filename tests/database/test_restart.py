@@ -140,6 +140,16 @@ def test_a_shard_that_died_with_its_driver_is_brought_back(
         assert set(states.values()) == {State.RUNNING}
 
 
+def test_a_database_that_died_with_its_driver_is_brought_back(
+    drive: Drives, tmp_path: Path
+) -> None:
+    path = left_behind(drive, tmp_path, 1)
+    os.kill(pid_of(path, "orchestrator_0"), signal.SIGKILL)
+    with Experiment.attach(str(path)) as exp:
+        exp.wait("orchestrator_0", timeout=PATIENCE)
+        assert exp.restart("orchestrator").is_active()
+
+
 def test_a_driver_that_is_run_again_is_told_to_take_up_what_lives(
     drive: Drives, tmp_path: Path
 ) -> None:

@@ -198,7 +198,7 @@ def test_a_cluster_without_a_shard_refuses_all_and_the_others_lose_nothing(
     assert not database.is_active()
     acknowledged = {key for client in others for key in client.keys("key*")}
     exp.restart(database)
-    assert database.is_active()
+    until(database.is_active)
     assert {key for client in others for key in client.keys("key*")} >= acknowledged
     assert set(range(promised)) <= keys(database)
     writer.more()

@@ -25,9 +25,10 @@ def connect() -> redis.Redis | redis.RedisCluster:
     auth = json.loads(Path(os.environ["SMARTCORE_DB_AUTH"]).read_text())
     host, port = os.environ["SSDB"].split(",")[-1].split(":")
     where = {"host": host, "port": int(port), "socket_timeout": 1, **auth}
-    if os.environ["SR_DB_TYPE"] == "Clustered":
-        return redis.RedisCluster(**where)
-    return redis.Redis(retry=Retry(NoBackoff(), 0), **where)
+    clustered = os.environ["SR_DB_TYPE"] == "Clustered"
+    # Once more in a cluster, since a slot may have moved; all else is ours to try again.
+    retry = Retry(NoBackoff(), int(clustered))
+    return (redis.RedisCluster if clustered else redis.Redis)(retry=retry, **where)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -475,11 +476,19 @@ class Session:
         names: list[str] = []
         for item in given:
             if isinstance(item, str):
-                known = item in self.databases
-                names += self.databases.step_names(self.databases[item]) if known else [item]
+                names += self._named(item)
             else:
                 names += self._names_of(check.startable([item]))
         return names
+
+    def _named(self, name: str) -> list[str]:
+        if name in self.databases.started:
+            return self.databases.step_names(self.databases.started[name])
+        if name in self.runs or name not in self._earlier.story.databases:
+            return [name]
+        # Of a database that an earlier driver started and that cannot be asked.
+        shard = re.compile(rf"{re.escape(name)}_\d+")
+        return [each for each in self.runs if shard.fullmatch(each)] or [name]
 
     def started(self, given: Sequence[object]) -> list[Run]:
         """The newest runs of what a user gave, and older ones of theirs that go on.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from smartcore.spec import Saved
 
@@ -31,11 +31,6 @@ def described(saved: Saved) -> str:
     """A checkpoint with its size and its time."""
     when = saved.written.astimezone().isoformat(" ", "seconds")
     return f"{saved.path} ({size(saved.size)}, written {when})"
-
-
-def age(saved: Saved) -> str:
-    """How old data on disk are."""
-    return span((datetime.now(UTC) - saved.written).total_seconds())
 
 
 def span(seconds: float) -> str:

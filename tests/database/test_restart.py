@@ -150,6 +150,24 @@ def test_a_database_that_died_with_its_driver_is_brought_back(
         assert exp.restart("orchestrator").is_active()
 
 
+def test_shards_whose_driver_was_killed_before_it_heard_of_them_can_be_stopped_by_the_name(
+    drive: Drives, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = left_behind(drive, tmp_path, 3)
+    (path / "orchestrator" / "smartcore_db.json").unlink()  # it is written when all serve
+    with Experiment.attach(str(path)) as exp:
+        assert any("'orchestrator' cannot be used" in text for text in caplog.messages)
+        exp.stop("orchestrator")
+        assert {status.state for status in exp.statuses().values()} == {State.CANCELLED}
+
+
+def test_a_database_that_ended_is_still_known_by_its_name(exp: Experiment) -> None:
+    exp.start(exp.create_database())
+    kill(exp, "orchestrator_0")
+    exp.stop("orchestrator")
+    assert exp.status("orchestrator").state is State.FAILED
+
+
 def test_a_driver_that_is_run_again_is_told_to_take_up_what_lives(
     drive: Drives, tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def _secrets(place: Place) -> Iterator[tuple[Path, str]]:
     tags = {str(run.step.tag) for run in place.story.runs}
     for identifier, checkpoint in place.story.databases.items():
         for path in _secret_files(Path(checkpoint), tags):
-            yield path, f"password of the database {identifier}, ended"
+            yield path, f"secret of the database {identifier}, ended"
 
 
 def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
@@ -116,6 +116,7 @@ def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
         content = json.loads(checkpoint.read_text("utf-8"))
         started = {str(shard["tag"]) for shard in content["shards"]}
         names = [str(content[key]) for key in ("auth_file", "admin_file")]
+        keys = [f"{shard['name']}.pem" for shard in content["shards"]]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if not started or not started <= tags:
@@ -127,6 +128,7 @@ def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
         except DatabaseFileError:
             continue  # gone, or something else
         yield path
+    yield from (path for name in keys if (path := checkpoint.parent / Path(name).name).is_file())
 
 
 def _children(directory: Path) -> list[Path]:

@@ -467,6 +467,7 @@ with Experiment("exp", launcher="local") as exp:
         (own / "scripts" / name).touch()
     (own / "keeper" / f"{os.uname().nodename}-1.begun").touch()
     (own / "keeper" / "other-host-1.begun").touch()
+    (lab.path / "orchestrator" / "orchestrator_0.pem").touch()
     before = lab.json("status", lab.path)["runs"]
     assert lab.json("gc", lab.path, "--yes")["files"] == []  # nothing is a week old
     looked = lab.json("gc", "--dry-run", "--older-than", "0")
@@ -477,6 +478,7 @@ with Experiment("exp", launcher="local") as exp:
     assert [one.name for one in (own / "keeper").iterdir()] == ["other-host-1.begun"]
     assert list((own / "scripts").iterdir()) == []
     assert not list((lab.path / "orchestrator").glob("*.a*.json"))
+    assert not (lab.path / "orchestrator" / "orchestrator_0.pem").exists()
     after = lab.json("status", lab.path)["runs"]
     assert [(run["name"], run["state"], run["code"]) for run in after] == [
         (run["name"], run["state"], run["code"]) for run in before

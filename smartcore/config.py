@@ -175,6 +175,14 @@ SETTINGS: Final = (
         minimum=0,
     ),
     Setting(
+        "database.answer_timeout",
+        "SMARTCORE_DB_ANSWER_TIMEOUT",
+        Kind.NUMBER,
+        30.0,
+        "seconds until a restart takes a shard that does not answer for hung, and ends it",
+        minimum=0.1,
+    ),
+    Setting(
         "database.telemetry_interval",
         "SMARTCORE_DB_TELEMETRY_INTERVAL",
         Kind.NUMBER,

@@ -28,8 +28,6 @@ log = get_logger(__name__)
 
 # Who does not answer in that time is not waited for.
 QUICKLY = timedelta(seconds=1)
-# How long a shard may take to answer before it is given up.
-PATIENCE = timedelta(seconds=5)
 # How long it may take to write its data: many gigabytes, to a slow disk.
 SAVING = timedelta(minutes=30)
 
@@ -206,14 +204,16 @@ class Restarts:
         runs = {shard.name: self._run_of(live, shard.name) for shard in live.shards}
         going = {name: run for name, run in runs.items() if run is not None and run.active}
         shards = [shard for shard in live.shards if shard.name in going]
-        answers = backend.statistics(shards, PATIENCE) if shards else ()
+        # One that saves, or runs a long command, is silent for a while, and not to be ended.
+        patience = timedelta(seconds=self._config.number("database.answer_timeout"))
+        answers = backend.statistics(shards, patience) if shards else ()
         mute = [one.name for one in answers if not one.answered]
         if live.nodes and len(mute) == len(going):
             mute = []  # this host may not reach theirs
         if not mute and len(going) == len(runs):
             return self._save_and_end(live, going, backend)
         if mute:
-            seconds = PATIENCE.total_seconds()
+            seconds = patience.total_seconds()
             log.warning("%s: no answer within %g s; ending it", ", ".join(mute), seconds)
             self._book.engine.stop(list(dict.fromkeys(going[name] for name in mute)))
         ended = {name: run for name, run in runs.items() if run is None or not run.active}

@@ -16,7 +16,7 @@ def loss(saved: Saved | None, ended: datetime) -> str:
     if saved is None:
         return (
             "all its data are lost, as no checkpoint of them was written;"
-            " enable_checkpoints(seconds) has them written from then on"
+            " enable_checkpoints(seconds) has one written so often"
         )
     seconds = (ended - saved.written).total_seconds()
     if seconds <= 0:

@@ -32,6 +32,7 @@ WRITER = Path(__file__).parent / "writer.py"
 @pytest.fixture
 def exp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
     monkeypatch.setenv("SMARTCORE_STOP_GRACE", "1")
+    monkeypatch.setenv("SMARTCORE_DB_ANSWER_TIMEOUT", "3")
     path = tmp_path / "exp"
     path.mkdir()
     with Experiment("exp", str(path)) as made:

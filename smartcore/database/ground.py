@@ -181,4 +181,6 @@ def batch_job(database: Orchestrator, builder: StepBuilder, steps: Sequence[Step
         wanted = replace(wanted, tasks_per_node=shards_on_a_node(database))
     if wanted.cpus_per_task is None:
         wanted = replace(wanted, cpus_per_task=database.cpus)
-    return replace(job, resources=wanted)
+    # Begun again, it would listen elsewhere, while models and drivers go on with the old addresses:
+    # that it was lost is to be told.
+    return replace(job, resources=wanted, requeue=False)

@@ -59,6 +59,7 @@ class Submission:
     :param arguments: further arguments as the user gave them, ``name -> value``
     :param members: size of the array, 0 for a job that is none
     :param throttle: how many members may run at once; 0 for no limit
+    :param requeue: False if it must not be begun again when it has lost its nodes
     """
 
     name: str
@@ -70,6 +71,7 @@ class Submission:
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     members: int = 0
     throttle: int = 0
+    requeue: bool = True
 
 
 class Refusal(Enum):

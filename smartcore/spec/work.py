@@ -105,6 +105,7 @@ class Job:
     :param arguments: further arguments of the submit command, as the user gave them
     :param array: each step is to be one member of a job array, with ``resources`` for itself
     :param throttle: how many members of the array may run at once; 0 for no limit
+    :param requeue: the scheduler may begin it again when it has lost its nodes, if it does so
     """
 
     name: str
@@ -115,6 +116,7 @@ class Job:
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     array: bool = False
     throttle: int = 0
+    requeue: bool = True
 
 
 Work = Step | Job

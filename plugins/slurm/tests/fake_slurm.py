@@ -23,7 +23,7 @@ else:
 
 _OPTIONS = {
     "sbatch": "parsable job-name output open-mode chdir export nodes ntasks time array comment"
-    " partition account",
+    " partition account no-requeue",
     "squeue": "clusters me all noheader states Format",
     "sacct": "clusters noheader parsable2 allocations format jobs",
     "scancel": "clusters",
@@ -96,6 +96,8 @@ def _sbatch(manager: Manager, options: Options, words: Sequence[str]) -> Reply:
     for name in ("job-name", "comment", "output", "chdir", "array", "partition", "nodes"):
         if name in options:
             argv.append(f"--{names.get(name, name)}={options[name].replace('%%', '%')}")
+    if "no-requeue" in options:
+        argv.append("--no-requeue")
     if "time" in options:
         hours, minutes, seconds = map(int, options["time"].split(":"))
         argv.append(f"--time={hours * 3600 + minutes * 60 + seconds}")

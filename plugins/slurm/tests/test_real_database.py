@@ -344,10 +344,14 @@ def test_a_shard_runs_as_a_batch_job(slurm: Cluster, exp: Experiment) -> None:
     database.set_cpus(2)
     database.set_batch_arg("comment", "mine")
     exp.start(database)
-    shown = slurm.run("squeue", "--noheader", f"--user={os.geteuid()}", "--format=%j|%C|%l|%N|%k")
+    shown = slurm.run(
+        "squeue", "--noheader", f"--user={os.geteuid()}", "--format=%j|%C|%l|%N|%A|%k"
+    )
     (line,) = [line for line in shown.splitlines() if line.startswith("orchestrator")]
-    assert line.split("|")[1:4] == ["2", "10:00", "nid003"]
-    assert "mine" in line
+    _, *facts, job, comment = line.split("|")
+    assert facts == ["2", "10:00", "nid003"]
+    assert comment.startswith("mine")
+    assert " Requeue=0 " in slurm.run("scontrol", "--oneliner", "show", "job", job)
     model = client(exp, "model", batch=True)
     exp.start(model)
     assert said(model)[0] == "7"

@@ -195,6 +195,16 @@ def _directive(line: str) -> list[str]:
     return list(lexer)
 
 
+def test_a_job_is_requeued_unless_it_must_not_be_or_the_user_says_so() -> None:
+    def said(requeue: bool, arguments: dict[str, str | None] | None = None) -> list[str]:
+        asked = replace(submission(arguments), requeue=requeue)
+        return [word for word in SLURM.submit(asked).argv if "requeue" in word]
+
+    assert said(True) == []
+    assert said(False) == ["--no-requeue"]
+    assert said(False, {"requeue": None}) == ["--requeue"]
+
+
 def test_clusters_are_named_where_the_user_chose_some() -> None:
     there = SlurmScheduler.configured({"SLURM_CLUSTERS": "west,east"})
     assert "--clusters=west,east" in there.submit(submission()).argv

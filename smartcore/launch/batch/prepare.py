@@ -47,6 +47,7 @@ def prepare(
         arguments=job.arguments,
         members=len(job.steps) if array else 0,
         throttle=job.throttle if array else 0,
+        requeue=job.requeue,
     )
     check_submission(submission, job.name)
     for step in job.steps:

@@ -78,6 +78,8 @@ class FakeScheduler(CommandLineScheduler):
             options.append(f"--time={resources.walltime.total_seconds():g}")
         if resources.nodes is not None:
             options.append(f"--nodes={resources.nodes}")
+        if not submission.requeue:
+            options.append("--no-requeue")
         return [f"#FAKE {option}" for option in options]
 
     def submit(self, submission: Submission, /) -> Invocation:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smartcore.spec import Cause, Resources, State
+from smartcore.spec import Cause, Job, Resources, State
 
 from ..contract import case
 from ..fakewlm.cluster import FakeCluster
@@ -113,6 +113,16 @@ class JobEndsCases(SchedulerCases):
         step = bench.holding()
         (status,) = bench.run(step)
         assert (status.state, status.cause) == (State.FAILED, cause)
+        bench.wait_until_gone(step)
+
+    @case("F18", "F20")
+    def test_a_job_that_must_not_be_begun_again_is_not(
+        self, bench: Bench, fake: FakeCluster
+    ) -> None:
+        fake.script({"on": "job", "do": "node", "seconds": 0.3})
+        step = bench.holding()
+        (status,) = bench.run(Job(step.name, step.tag, (step,), requeue=False))
+        assert (status.state, status.cause) == (State.FAILED, Cause.NODE_FAILURE)
         bench.wait_until_gone(step)
 
     @case("F18")

@@ -65,13 +65,16 @@ def options(submission: Submission) -> dict[str, str | None]:
         "export": "ALL",
         **_of_resources(submission.resources),
     }
+    asked = merged({}, given)
+    if not submission.requeue and "requeue" not in asked:
+        ours["no-requeue"] = None
     found = merged(ours, given)
     throttle = found.pop("array", None)
     if not throttle:
         throttle = f"%{submission.throttle}" if submission.throttle else ""
     if submission.members:
         found["array"] = f"0-{submission.members - 1}{throttle}"
-    return found | _tagged(submission, merged({}, given))
+    return found | _tagged(submission, asked)
 
 
 def _tagged(submission: Submission, given: dict[str, str | None]) -> dict[str, str | None]:

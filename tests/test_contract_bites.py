@@ -85,6 +85,7 @@ SCHEDULERS = {
     "KnowsNoClusters": "test_a_cluster_with_a_name_is_asked_by_it",
     "GivesMembersOneId": "test_each_member_of_an_array_answers_and_is_stopped_for_itself_only",
     "CancelsTheFirstOnly": "test_a_cancel_names_every_job",
+    "RequeuesWhatMustNotBe": "test_a_job_that_must_not_be_begun_again_is_not",
     "ForgetsTheLimit": "test_a_job_at_its_limit_of_time_is_a_timeout[told at once]",
     "CallsTimeoutsFailed": "test_a_job_at_its_limit_of_time_is_a_timeout[told late]",
     "CallsTheRequeuedFailed": "test_a_job_that_waits_to_be_begun_again_has_not_failed",

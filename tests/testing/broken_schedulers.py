@@ -114,6 +114,11 @@ class ForgetsTheLimit(FakeScheduler):
         return [line for line in super().directives(submission) if "--time" not in line]
 
 
+class RequeuesWhatMustNotBe(FakeScheduler):
+    def directives(self, submission: Submission, /) -> Sequence[str]:
+        return super().directives(replace(submission, requeue=True))
+
+
 class CallsTimeoutsFailed(FakeScheduler):
     def outcome(self, record: JobRecord, /) -> Outcome:
         found = super().outcome(record)

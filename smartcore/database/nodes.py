@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.error import DatabaseError
 from smartcore.launch import shard as program
+from smartcore.launch.asking import question_of
 from smartcore.launch.meeting import pause_after, read_found
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
@@ -43,7 +44,7 @@ from .ports import port_offsets
 
 if TYPE_CHECKING:
     from smartcore.launch.meeting import Found
-    from smartcore.launch.shard import Question, Roll, Spec
+    from smartcore.launch.shard import Roll, Spec
 
 log = get_logger(__name__)
 
@@ -192,8 +193,8 @@ def shard_spec(
         "files": {str(file.path): file.text for file in command.files},
         "cwd": str(shard.directory),
         "output": str(shard.directory / f"{shard.name}.out"),
-        "ready": words_of(ready),
-        "inquiry": words_of(inquiry),
+        "ready": question_of(ready),
+        "inquiry": question_of(inquiry),
         "timeout": timeout.total_seconds(),
         "patience": PATIENCE * timeout.total_seconds(),
         "grace": GRACE.total_seconds(),
@@ -231,23 +232,11 @@ def spec_again(
         "files": {},
         "cwd": str(shard.directory),
         "output": str(shard.directory / f"{shard.name}.out"),
-        "ready": words_of(ready),
-        "inquiry": words_of(Ready()),
+        "ready": question_of(ready),
+        "inquiry": question_of(Ready()),
         "timeout": timeout.total_seconds(),
         "patience": PATIENCE * timeout.total_seconds(),
         "grace": GRACE.total_seconds(),
-    }
-
-
-def words_of(ready: Ready) -> Question:
-    """A question as programs on nodes read it."""
-    # Bytes travel through JSON as Latin-1.
-    return {
-        "send": ready.send.decode("latin-1"),
-        "expect": ready.expect.decode("latin-1"),
-        "holds": [part.decode("latin-1") for part in ready.holds],
-        "ends": ready.ends.decode("latin-1"),
-        "authority": ready.authority,
     }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from smartcore.error import DatabaseError, PluginMissingError, UnsupportedError
-from smartcore.launch import sidecar
+from smartcore.launch import asking
 from smartcore.launch.report import tail
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
@@ -34,7 +34,6 @@ from .nodes import (
     nodes_wanted,
     real_shards,
     template_shards,
-    words_of,
 )
 from .orchestrator import Orchestrator
 from .plan import authority_file, plan_shards, secret_files, server_options, shard_steps
@@ -333,15 +332,15 @@ def _verify(
 
 
 def _asked(question: Ready, answers: list[bytes]) -> bool:
-    answer = sidecar.ask(_as_asked(question)) if question.send else b""
+    answer = asking.ask(_as_asked(question)) if question.send else b""
     if answer is not None:
         answers.append(answer)
     return answer is not None
 
 
-def _as_asked(question: Ready) -> sidecar.Ready:
+def _as_asked(question: Ready) -> asking.Ready:
     where = question.host, question.port, question.socket
-    return sidecar.Ready(*where, timeout=0, **words_of(question))
+    return asking.Ready(*where, timeout=0, **asking.question_of(question))
 
 
 def _judge(backend: DatabaseBackend, shards: Sequence[ShardPlan], answers: Sequence[bytes]) -> None:

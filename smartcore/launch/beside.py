@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.launch import node, sidecar
+from smartcore.launch.asking import question_of
+from smartcore.launch.child import SIDECAR_FAILED
 from smartcore.spec import Command, File, LocalRank, Ready, Sidecar
 from smartcore.spec.addresses import HIGHEST_PORT, LOWEST_PORT
 
@@ -61,7 +63,7 @@ exit {failed}
 _ALONE = 'exec "$smartcore_python" -I -S "$smartcore_node" "$smartcore_spec" "$@"'
 _UNKNOWN = (
     'echo "smartcore: no variable tells which of its node\'s tasks this is ({names})" >&2;'
-    f" exit {sidecar.SIDECAR_FAILED}"
+    f" exit {SIDECAR_FAILED}"
 )
 
 
@@ -191,7 +193,7 @@ def tasks_script(where: Elsewhere) -> str:
         name = f"${{{where.node_variable}:-{name}}}"
     names = ", ".join(each.rank for each in where.local_ranks)
     unknown = _ALONE if where.alone else _UNKNOWN.format(names=names)
-    return _TASKS.format(rank=rank, unknown=unknown, name=name, failed=sidecar.SIDECAR_FAILED)
+    return _TASKS.format(rank=rank, unknown=unknown, name=name, failed=SIDECAR_FAILED)
 
 
 def told(text: str) -> str:
@@ -234,9 +236,6 @@ def _ready(ready: Ready) -> dict[str, object]:
         "host": ready.host,
         "port": ready.port,
         "socket": ready.socket,
-        # Bytes travel through JSON as Latin-1.
-        "send": ready.send.decode("latin-1"),
-        "expect": ready.expect.decode("latin-1"),
+        **question_of(ready),
         "timeout": ready.timeout.total_seconds(),
-        "authority": ready.authority,
     }

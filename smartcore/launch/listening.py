@@ -10,7 +10,7 @@ import random
 import socket
 import struct
 
-from smartcore.launch.sidecar import Failure
+from smartcore.launch.child import Failure
 
 TYPE_CHECKING = False  # `typing` takes long to import
 if TYPE_CHECKING:

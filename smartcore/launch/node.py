@@ -35,18 +35,16 @@ if __package__ is None:
     # Run as a program: without any path to what is installed, its own included.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from smartcore.launch.sidecar import (
+from smartcore.launch.child import (
     FORWARDED,
     SIDECAR_FAILED,
     Failure,
     Interrupted,
-    Sidecar,
     Signals,
-    Supervisor,
     end_as,
     say,
-    supervise,
 )
+from smartcore.launch.sidecar import Sidecar, Supervisor, supervise
 
 TYPE_CHECKING = False  # `typing` takes long to import
 if TYPE_CHECKING:
@@ -355,7 +353,7 @@ def lead(spec: Spec, place: str, count: int, argv: list[str]) -> int:
     """Run the program of the first task, with a host beside it.
 
     :param count: how many tasks there are besides it
-    :returns: as :func:`smartcore.launch.sidecar.returncode`
+    :returns: as :func:`smartcore.launch.child.returncode`
     """
     told, tell = os.pipe()
     life, alive = os.pipe()

@@ -33,16 +33,13 @@ if __package__ is None:
     # Run as a program: without any path to what is installed, its own included.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from smartcore.launch.listening import Listening
-from smartcore.launch.meeting import meeting_file, pause_after, read_found, write_file
-from smartcore.launch.sidecar import (
+from smartcore.launch.asking import Ready, ask
+from smartcore.launch.child import (
     FORWARDED,
     SIDECAR_FAILED,
     Failure,
     Interrupted,
-    Ready,
     Signals,
-    ask,
     describe,
     end_as,
     returncode,
@@ -50,6 +47,8 @@ from smartcore.launch.sidecar import (
     spawn,
     tail,
 )
+from smartcore.launch.listening import Listening
+from smartcore.launch.meeting import meeting_file, pause_after, read_found, write_file
 
 VERSION = 2
 ATTEMPTS = 5
@@ -63,6 +62,7 @@ TYPE_CHECKING = False  # `typing` takes long to import
 if TYPE_CHECKING:
     from typing import NotRequired, TypedDict
 
+    from smartcore.launch.asking import Question
     from smartcore.launch.meeting import Found
 
     class Words(TypedDict):
@@ -71,15 +71,6 @@ if TYPE_CHECKING:
         name: str
         host: str
         ports: list[str]
-
-    class Question(TypedDict):
-        """As :class:`smartcore.spec.Ready`; bytes as Latin-1."""
-
-        send: str
-        expect: str
-        holds: list[str]
-        ends: str
-        authority: str
 
     class Spec(TypedDict):
         """What the driver wrote.

@@ -14,7 +14,7 @@ import pytest
 from smartcore import Experiment
 from smartcore.database import read_secret
 from smartcore.error import DatabaseError
-from smartcore.launch import sidecar
+from smartcore.launch.asking import Ready, serves
 from smartcore.registry import default_registry
 from smartcore.spec.addresses import free_ports
 
@@ -119,10 +119,8 @@ def test_another_user_who_listens_where_a_server_was_is_told_no_password(
         (found,) = backend.statistics(live.shards, timedelta(seconds=60))
         assert "belongs to the user 65534" in found.problem
         question = backend.readiness(live.shards[0])
-        ready = sidecar.Ready(
-            *where, "", question.send.decode(), question.expect.decode(), timeout=60
-        )
-        assert not sidecar.serves(ready)
+        ready = Ready(*where, "", question.send.decode(), question.expect.decode(), timeout=60)
+        assert not serves(ready)
         with socket.create_connection(where, 60) as last:
             last.sendall(b"enough")
         heard = squatter.stdout.read()

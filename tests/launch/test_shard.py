@@ -28,8 +28,8 @@ from smartcore.database.credentials import new_credentials
 from smartcore.database.nodes import Ground, node_steps, template_shards
 from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import shard as program
+from smartcore.launch.child import Failure
 from smartcore.launch.process import write_files
-from smartcore.launch.sidecar import Failure
 from smartcore.spec import Certificate, Command, File, Placement, Resources, Server, Step
 from smartcore.spec.addresses import interface_address, interface_names
 from smartcore_redis.backend import RedisBackend

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ import pytest
 
 from smartcore.launch import sidecar as program
 from smartcore.launch.beside import spec_text
+from smartcore.launch.child import NOT_EXECUTABLE, NOT_FOUND, SIDECAR_FAILED
 from smartcore.spec import Command, Ready, Sidecar
 
 # A server that answers "pong" to whatever it is sent; "late" waits for a file to appear first.
@@ -186,7 +185,7 @@ def test_a_signal_before_readiness_ends_all_and_starts_nothing(bench: Bench) -> 
 def test_a_sidecar_that_ends_before_it_serves_is_a_failure_with_its_log(bench: Bench) -> None:
     failing = replace(bench.sidecar(), command=Command(("sh", "-c", "echo the reason >&2; exit 3")))
     done = bench.run(failing, app=("touch", str(bench.path / "started")))
-    assert done.returncode == program.SIDECAR_FAILED == 125
+    assert done.returncode == SIDECAR_FAILED == 125
     assert "server ended with exit code 3 before it served" in done.stderr
     assert "the reason" in done.stderr
     assert not (bench.path / "started").exists()
@@ -198,36 +197,6 @@ def test_a_sidecar_that_does_not_serve_in_time_is_a_failure_and_ended(bench: Ben
     done = bench.run(replace(bench.sidecar(), ready=wrong), app=("true",))
     assert done.returncode == 125
     assert "did not serve at" in done.stderr and "within 0.3 s" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("answer", "serves"),
-    [
-        (b"+OK\r\nstate:ok\r\nnodes:3\r\n+PONG\r\n", True),
-        (b"+OK\r\nstate:fail\r\nnodes:3\r\n+PONG\r\n", False),
-        (b"-ERR\r\nstate:ok\r\nnodes:3\r\n+PONG\r\n", False),
-        (b"+OK\r\nstate:ok\r\n", False),
-    ],
-)
-def test_an_answer_may_have_to_hold_more_than_its_beginning(answer: bytes, serves: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def reply() -> None:
-            connection, _ = server.accept()
-            # Who has read enough to know leaves before the last piece.
-            with connection, contextlib.suppress(OSError):
-                # In pieces, as it may come.
-                for index in range(0, len(answer), 5):
-                    connection.sendall(answer[index : index + 5])
-
-        thread = threading.Thread(target=reply)
-        thread.start()
-        ready = program.Ready(
-            "127.0.0.1", port, "", "?", "+OK\r\n", 1.0, ["state:ok", "nodes:3"], "+PONG\r\n"
-        )
-        assert program.serves(ready) is serves
-        thread.join(TIMEOUT)
 
 
 def test_of_several_sidecars_all_are_ended_if_one_fails(bench: Bench) -> None:
@@ -367,7 +336,7 @@ def test_a_port_on_which_somebody_listens_is_left_alone(bench: Bench) -> None:
 
 def test_an_application_that_is_not_there_ends_as_in_a_shell(bench: Bench) -> None:
     done = bench.run(bench.sidecar(), app=("/nonexistent/program",))
-    assert (done.returncode, program.NOT_FOUND) == (127, 127)
+    assert (done.returncode, NOT_FOUND) == (127, 127)
     assert "/nonexistent/program: No such file or directory" in done.stderr
 
 
@@ -375,7 +344,7 @@ def test_an_application_that_may_not_be_run_ends_as_in_a_shell(bench: Bench) -> 
     plain = bench.path / "plain"
     plain.write_text("text")
     done = bench.run(bench.sidecar(), app=(str(plain),))
-    assert done.returncode == program.NOT_EXECUTABLE
+    assert done.returncode == NOT_EXECUTABLE
     assert "Permission denied" in done.stderr
 
 

@@ -362,12 +362,16 @@ def explained(
     failure: str, backend: DatabaseBackend, shards: Sequence[ShardPlan], steps: Sequence[Step]
 ) -> str:
     """A failure of shards with the end of their output, after what that means, if it is known."""
-    by_name = {shard.name: shard for shard in shards}
     reasons = []
     for step in steps:
-        said = backend.explain(by_name[step.name], f"{tail(step.stdout)}\n{tail(step.stderr)}")
-        if said:
-            reasons.append(f"{step.name} did not start: {said}\n")
+        # A step that is none of the shards runs all of them; each has an output of its own, and
+        # what the step itself said may be of any.
+        own = [shard for shard in shards if shard.name == step.name]
+        for shard in own or shards:
+            output = tail(shard.directory / f"{shard.name}.out")
+            said = backend.explain(shard, f"{output}\n{tail(step.stderr)}" if own else output)
+            if said:
+                reasons.append(f"{shard.name} did not start: {said}\n")
     return "".join([*reasons, failure, _outputs(steps, failure)])
 
 

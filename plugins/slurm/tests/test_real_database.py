@@ -164,6 +164,20 @@ def test_one_srun_starts_all_shards_and_ends_all_when_one_dies(
     assert f"orchestrator_1 on {node} was killed by SIGKILL" in caplog.text
 
 
+def test_shards_of_one_srun_that_do_not_start_say_why(inside: str, exp: Experiment) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=True, interface="nosuch0")
+    with pytest.raises(DatabaseError, match="no network interface 'nosuch0'"):
+        exp.start(database)
+    database = exp.create_database(db_nodes=3, single_cmd=True)
+    Path(database.path).mkdir(exist_ok=True)
+    damaged = Path(database.path, "orchestrator_1.rdb")
+    damaged.write_text("no dump of a server")
+    with pytest.raises(DatabaseError, match="failed") as caught:
+        exp.start(database)
+    assert f"orchestrator_1 did not start: it cannot read its data: {damaged}" in str(caught.value)
+    assert str(caught.value).count("did not start") == 1
+
+
 def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
     hosts = ["nid002", "nid003"]
     database = exp.create_database(15_000, db_nodes=6, hosts=hosts, single_cmd=True)

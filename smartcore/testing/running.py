@@ -50,7 +50,11 @@ while not os.path.exists("go"):
 """
 
 
-def wait_until(condition: Callable[[], bool], what: str, patience: timedelta = PATIENCE) -> None:
+def wait_until(
+    condition: Callable[[], object],
+    what: str = "what the test waits for",
+    patience: timedelta = PATIENCE,
+) -> None:
     """Return as soon as ``condition`` holds.
 
     :raises AssertionError: it does not within ``patience``; names ``what``

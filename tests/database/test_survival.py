@@ -9,8 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from smartcore.database import Orchestrator
 from smartcore.entity import Model
 from smartcore.registry import default_registry
 from smartcore.spec import ShardStatistics, State
+from smartcore.testing.running import wait_until
 
 PATIENCE = 60.0
 GIB = 2**30
@@ -65,18 +65,11 @@ class Writer:
     def more(self, count: int = 100) -> None:
         """Wait until that many more writes were acknowledged."""
         goal = self.acknowledged + count
-        until(lambda: self.acknowledged >= goal)
+        wait_until(lambda: self.acknowledged >= goal)
 
     def refused(self, words: str) -> None:
         """Wait until it is refused so."""
-        until(lambda: any(words in line for line in self.refusals))
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.01)
+        wait_until(lambda: any(words in line for line in self.refusals))
 
 
 def pid_of(exp: Experiment, shard: str) -> int:
@@ -116,7 +109,7 @@ def next_checkpoint(path: Path) -> None:
     """Wait until a checkpoint is complete that was begun after this call."""
     for _ in range(2):
         before = path.stat().st_mtime_ns if path.exists() else 0
-        until(lambda: path.exists() and path.stat().st_mtime_ns != before)  # noqa: B023
+        wait_until(lambda: path.exists() and path.stat().st_mtime_ns != before)  # noqa: B023
 
 
 # -- a shard is killed
@@ -193,13 +186,13 @@ def test_a_cluster_without_a_shard_refuses_all_and_the_others_lose_nothing(
     next_checkpoint(checkpoint(database, 1))
     os.kill(pid_of(exp, "orchestrator_1"), getattr(signal, how))
     others = [clients(database)[index] for index in (0, 2)]
-    until(lambda: all(_down(client) for client in others))
+    wait_until(lambda: all(_down(client) for client in others))
     refused = len(writer.refusals)
-    until(lambda: len(writer.refusals) > refused)
+    wait_until(lambda: len(writer.refusals) > refused)
     assert not database.is_active()
     acknowledged = {key for client in others for key in client.keys("key*")}
     exp.restart(database)
-    until(database.is_active)
+    wait_until(database.is_active)
     assert {key for client in others for key in client.keys("key*")} >= acknowledged
     assert set(range(promised)) <= keys(database)
     writer.more()
@@ -296,7 +289,7 @@ def test_a_checkpoint_for_which_there_is_no_room_is_told_and_the_one_before_it_s
     (client,) = clients(database)
     client.set("before", "1")
     next_written = checkpoint(database, 0)
-    until(lambda: next_written.exists() and not statistics(database)[0].unsaved)
+    wait_until(lambda: next_written.exists() and not statistics(database)[0].unsaved)
     whole = next_written.read_bytes()
     disk.fill(pid_of(exp, "orchestrator_0"))
     writer = Writer(exp, 50_000)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from smartcore.launch import node as program
 from smartcore.launch.beside import Elsewhere, beside_on_nodes, place_of, tasks_script
+from smartcore.launch.proc import start_time
 from smartcore.launch.process import write_files
 from smartcore.spec import Command, LocalRank, Ready, Sidecar
+from smartcore.testing.running import wait_until
 
 # A server that answers "pong". "late" waits until somebody writes to a named pipe first.
 SERVER = """
@@ -132,26 +134,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         if task.poll() is None:
             task.kill()
         task.communicate(timeout=TIMEOUT)
-    wait_until(lambda: all(gone(pid) for pid in made.servers()))
+    wait_until(lambda: all(start_time(pid) is None for pid in made.servers()))
     # What had a server may still be about to remove its socket.
     wait_until(lambda: not runtime.exists() or not list(runtime.iterdir()))
     if runtime.exists():
         runtime.rmdir()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def end_of(task: Task) -> tuple[int, str, str]:
@@ -278,7 +265,7 @@ def test_if_what_has_the_sidecars_is_killed_the_tasks_do_not_start(bench: Bench)
     ends = [end_of(task) for task in tasks]
     assert [(code, out) for code, out, _ in ends] == [(125, "")] * 3
     assert "first task of this node" in ends[1][2]
-    wait_until(lambda: all(gone(pid) for pid in bench.servers()))
+    wait_until(lambda: all(start_time(pid) is None for pid in bench.servers()))
     for path in bench.runtime.iterdir():  # nobody was left to remove them
         path.unlink()
 

@@ -11,8 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +31,7 @@ from smartcore.launch.child import Failure
 from smartcore.launch.process import write_files
 from smartcore.spec import Certificate, Command, File, Placement, Resources, Server, Step
 from smartcore.spec.addresses import interface_address, interface_names
+from smartcore.testing.running import wait_until
 from smartcore_redis.backend import RedisBackend
 
 if TYPE_CHECKING:
@@ -91,13 +91,6 @@ class Shards:
         found = json.loads(path.read_text())
         assert isinstance(found, dict)
         return found
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
 
 
 @pytest.fixture

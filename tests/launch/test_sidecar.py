@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,9 @@ import pytest
 from smartcore.launch import sidecar as program
 from smartcore.launch.beside import spec_text
 from smartcore.launch.child import NOT_EXECUTABLE, NOT_FOUND, SIDECAR_FAILED
+from smartcore.launch.proc import start_time
 from smartcore.spec import Command, Ready, Sidecar
+from smartcore.testing.running import wait_until
 
 # A server that answers "pong" to whatever it is sent; "late" waits for a file to appear first.
 SERVER = """
@@ -99,14 +101,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     place.rmdir()
     pid = made.server_pid() if (tmp_path / "s.log").exists() and made.log else 0
     assert not left, "a socket was left"
-    assert not pid or _gone(pid), "a sidecar was left"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.002)
+    assert not pid or start_time(pid) is None, "a sidecar was left"
 
 
 SAY = ("sh", "-c", 'echo out; echo err >&2; exit "$0"')
@@ -240,17 +235,9 @@ def test_children_die_with_a_supervisor_that_is_killed(bench: Bench) -> None:
         supervisor.kill()
         supervisor.wait(TIMEOUT)
         for pid in (application, server):
-            wait_until(lambda pid=pid: _gone(pid))  # type: ignore[misc]
+            wait_until(lambda pid=pid: start_time(pid) is None)  # type: ignore[misc]
     # Nobody was left to remove it.
     bench.socket.unlink()
-
-
-def _gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
 
 
 def test_what_a_sidecar_started_ends_with_it(bench: Bench) -> None:
@@ -259,7 +246,7 @@ def test_what_a_sidecar_started_ends_with_it(bench: Bench) -> None:
     argv = ("sh", "-c", f'{child} & echo $! > {bench.path}/pid; exec "$@"', "sh")
     forking = replace(serve, command=Command((*argv, *serve.command.argv)))
     assert bench.run(forking, app=("true",)).returncode == 0
-    assert _gone(int((bench.path / "pid").read_text()))
+    assert start_time(int((bench.path / "pid").read_text())) is None
 
 
 def test_only_the_sidecar_is_pinned_and_it_gets_a_session_and_descriptors_of_its_own(

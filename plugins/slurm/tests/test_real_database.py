@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 
@@ -22,6 +21,7 @@ from smartcore.database import Orchestrator, read_secret
 from smartcore.entity import Model
 from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.spec import State
+from smartcore.testing.running import wait_until
 
 LIMIT = 60
 NODES = {f"nid00{number}" for number in range(1, 5)}
@@ -78,13 +78,6 @@ def said(model: Model) -> list[str]:
     words = path.with_suffix(".out").read_text().split()
     assert words, path.with_suffix(".err").read_text()
     return words
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.05)
 
 
 # -- in an allocation ---------------------------------------------------------------------------

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from slurm_cluster import Cluster
 from smartcore import Experiment
 from smartcore.entity import Ensemble
 from smartcore.spec import Cause, State
+from smartcore.testing.running import wait_until
 
 # Where and when it ran, for a plan to be checked against.
 REPORT = 'echo $SLURMD_NODENAME $SLURM_JOB_ID $(date +%s.%N); sleep 0.5; date +%s.%N; exit "$1"'
@@ -45,13 +45,6 @@ def reports(ensemble: Ensemble) -> list[tuple[str, str, float, float]]:
         node, job, start, end = (Path(model.path) / f"{model.name}.out").read_text().split()
         found.append((node, job, float(start), float(end)))
     return found
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def smartcore(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -96,7 +89,7 @@ def test_another_shell_sees_the_plan_and_who_is_next(
         ("e_1", 2, nodes),
     ]
     exp.stop("e_0")
-    until(lambda: exp.status("e_1").state is State.RUNNING)
+    wait_until(lambda: exp.status("e_1").state is State.RUNNING)
 
 
 def test_the_developers_preview_shows_the_plan_and_starts_nothing(
@@ -201,7 +194,7 @@ def test_a_job_that_waits_for_ever_explains_itself(
     batch = exp.create_batch_settings(nodes=1, queue="closed")
     model = exp.create_model("m", exp.create_run_settings("true"), batch_settings=batch)
     exp.start(model, block=False)
-    until(lambda: "PartitionDown" in exp.status(model).reason)
+    wait_until(lambda: "PartitionDown" in exp.status(model).reason)
     said = smartcore("explain", tmp_path, "m").stdout
     assert "PartitionDown" in said
     assert "Queued" in said

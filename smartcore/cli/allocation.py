@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from smartcore.amounts import span
 from smartcore.error import InputError
 
 from .experiments import PATH, named, observer_of
-from .output import Json, json_option, print_facts, print_json, print_table, span
+from .output import Json, json_option, print_facts, print_json, print_table
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:

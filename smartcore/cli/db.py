@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from smartcore.amounts import size, span
 from smartcore.error import SmartcoreError
 
 from .db_connect import connect
@@ -17,7 +18,7 @@ from .db_stop import stop
 from .db_top import top
 from .db_views import DATABASE, chosen_views, without_blanks
 from .experiments import PATH, observer_of
-from .output import Json, json_option, print_facts, print_json, print_table, span
+from .output import Json, json_option, print_facts, print_json, print_table
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ def _ask(shell: Shell, view: DatabaseView) -> tuple[Sequence[ShardStatistics], s
 
 
 def _line(row: Mapping[str, Json], path: Path | None) -> dict[str, Json]:
-    from smartcore.database.figures import size
 
     memory = row.get("memory")
     shown = {
@@ -220,7 +220,7 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
 
 
 def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list[dict[str, Json]]:
-    from smartcore.database.figures import Figures, columns, figures, size
+    from smartcore.database.figures import Figures, columns, figures
 
     told = {answer.name: answer for answer in answers}
     known = view.known

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from smartcore.amounts import span
 from smartcore.error import DatabaseError
 
-from .output import Json, span
+from .output import Json
 
 if TYPE_CHECKING:
     from smartcore.observe import Observer

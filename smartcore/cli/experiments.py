@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from smartcore.amounts import span
 from smartcore.error import InputError
 
-from .output import Json, json_option, print_json, print_table, span
+from .output import Json, json_option, print_json, print_table
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:

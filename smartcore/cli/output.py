@@ -33,14 +33,6 @@ def print_facts(facts: Mapping[str, Json]) -> None:
     click.echo(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
-def span(seconds: float) -> str:
-    """A time span for people, in the largest unit of which there are two or more."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
-
-
 def cell(value: Json) -> str:
     """A value as one line; nothing is a dash."""
     if isinstance(value, bool):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 
+from smartcore.amounts import size
 from smartcore.spec import ShardStatistics
 
 Fact = str | int | float | bool | None
@@ -165,17 +165,6 @@ def fullness(one: Figures) -> float | None:
     if one.memory is None or not one.memory_limit:
         return None
     return one.memory / one.memory_limit
-
-
-def size(count: float) -> str:
-    """A number of bytes for people: three digits, and the unit."""
-    if isnan(count):
-        return NOTHING
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"
 
 
 def _limit(one: Figures) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from smartcore.amounts import size, span
 from smartcore.spec import Saved
 
 
@@ -31,20 +32,3 @@ def described(saved: Saved) -> str:
     """A checkpoint with its size and its time."""
     when = saved.written.astimezone().isoformat(" ", "seconds")
     return f"{saved.path} ({size(saved.size)}, written {when})"
-
-
-def span(seconds: float) -> str:
-    """A duration in the largest unit of which there are two or more."""
-    for name, unit in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{max(0.0, seconds):.1f} s"
-
-
-def size(count: float) -> str:
-    """A number of bytes in the largest unit of which there are one or more."""
-    for name in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {name}"
-        count /= 1000
-    return f"{count:.1f} GB"

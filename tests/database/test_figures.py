@@ -3,8 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from smartcore.database.figures import (
     Figures,
@@ -13,7 +11,6 @@ from smartcore.database.figures import (
     facts,
     figures,
     fullness,
-    size,
     total,
 )
 from smartcore.spec import ShardStatistics
@@ -86,27 +83,3 @@ def test_a_total_has_a_limit_only_if_everything_is_limited() -> None:
     assert columns(total(between([unlimited])))["limit"] == "none"
     assert columns(figures(LATER))["limit"] == "1.95 KiB (25%)"
     assert (fullness(figures(LATER)), fullness(figures(unlimited))) == (0.25, None)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "0.977 KiB"),
-        (1024, "1 KiB"),
-        (100 * 1024**2, "100 MiB"),
-        (1536 * 1024**2, "1.5 GiB"),
-        (5 * 1024**4, "5 TiB"),
-    ],
-)
-def test_sizes_are_for_people(count: int, text: str) -> None:
-    assert size(count) == text
-
-
-@given(st.integers(min_value=0, max_value=10**15 - 1))
-def test_a_size_is_short_and_close(count: int) -> None:
-    number, unit = size(count).split()
-    exact = count / 1024 ** ["B", "KiB", "MiB", "GiB", "TiB"].index(unit)
-    assert float(number) == pytest.approx(exact, rel=0.006)
-    assert len(number) <= 5

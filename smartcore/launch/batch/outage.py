@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smartcore.amounts import span
 from smartcore.log import get_logger
 
 log = get_logger(__name__)
@@ -40,8 +41,8 @@ class Outage:
         if now < self._next:
             log.debug("%s does not answer: %s", self.name, reason)
             return
-        known = "nothing is known yet" if age is None else f"what is known is {_span(age)} old"
-        often = "" if self.count == 1 else f" ({self.count} times in {_span(now - self.since)})"
+        known = "nothing is known yet" if age is None else f"what is known is {span(age)} old"
+        often = "" if self.count == 1 else f" ({self.count} times in {span(now - self.since)})"
         log.warning(
             "%s does not answer%s: %s; %s, and it is asked again", self.name, often, reason, known
         )
@@ -53,13 +54,7 @@ class Outage:
         if not self.count:
             return
         if self._told:
-            span = _span(now - self.since)
-            log.info("%s answers again, after %d failures in %s", self.name, self.count, span)
+            took = span(now - self.since)
+            log.info("%s answers again, after %d failures in %s", self.name, self.count, took)
         # One that fails every other time is not told of every time.
         self.count, self._pause, self._next = 0, FIRST, min(self._next, now + FIRST)
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

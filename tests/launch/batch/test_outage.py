@@ -14,7 +14,7 @@ def test_the_first_failure_is_told_and_then_rarely(caplog: pytest.LogCaptureFixt
         outage.failed("down", now, now + 5)
     assert (
         told[0].getMessage()
-        == "x does not answer: down; what is known is 5 s old, and it is asked again"
+        == "x does not answer: down; what is known is 5.0 s old, and it is asked again"
     )
     assert 24 <= len(told) <= 32
     assert "what is known is" in told[-1].getMessage()

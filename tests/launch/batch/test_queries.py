@@ -297,7 +297,7 @@ def test_a_scheduler_that_does_not_answer_is_told_of_rarely_and_asked_less_and_l
         assert failures(simulated, job, 300) == 0
     (message,) = [one for one in caplog.records if one.levelno >= logging.INFO]
     assert message.levelno == logging.INFO
-    assert f"fakewlm answers again, after {tried} failures in 2.0 h" in message.getMessage()
+    assert f"fakewlm answers again, after {tried} failures in 2 h" in message.getMessage()
 
 
 def test_a_scheduler_that_fails_every_other_time_is_not_told_of_every_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,10 +91,15 @@ def ours(shards: int, *, warm: bool = True) -> Life:
 
 
 def await_keeper(path: Path) -> None:
-    """Return when the process that ``generate`` starts in the background has started."""
-    while not any(path.glob(".smartcore/keeper/*.json")):
-        time.sleep(0.001)
-    time.sleep(0.02)
+    """Return when the process that ``generate`` starts in the background serves."""
+    for thread in threading.enumerate():
+        if thread.name == "smartcore-warm-up":
+            thread.join(60)
+    (facts,) = (json.loads(file.read_text()) for file in path.glob(".smartcore/keeper/*.json"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(facts["socket"])
+        client.recv(1)  # it greets when it has nothing else to do any more
 
 
 def bare() -> Life:

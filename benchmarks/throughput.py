@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks.database import answer, free_port
 from benchmarks.measure import Result, experiment
 from smartcore import Experiment
 from smartcore.registry import default_registry
+from smartcore.testing.running import wait_until
 
 ROUNDS = 10
 # The program of the model with the colocated database: tells where that is, and stays.
@@ -106,8 +106,7 @@ def standalone(exp: Experiment, root: Path, started: list[subprocess.Popen[bytes
     port = free_port()
     conf = Path(database.path) / "orchestrator_0.conf"
     started.append(bare(conf, root / "tcp", f"port {port}"))
-    while not answer(port, "PING").startswith(b"+PONG"):
-        time.sleep(0.01)
+    wait_until(lambda: answer(port, "PING").startswith(b"+PONG"), "the bare server")
     return Pair("TCP", ["-p", address.rpartition(":")[2]], ["-p", str(port)])
 
 
@@ -116,13 +115,11 @@ def colocated(exp: Experiment, root: Path, started: list[subprocess.Popen[bytes]
     model.colocate_db_uds(custom_pinning=[], db_identifier="beside", allow_unauthenticated=True)
     exp.start(model, block=False)
     address = Path(model.path) / "address"
-    while not address.exists():
-        time.sleep(0.01)
+    wait_until(address.exists, "the model's address")
     (conf,) = Path(model.path).glob("*.conf")
     socket = root / "uds" / "socket"
     started.append(bare(conf, socket.parent, f"unixsocket {socket}"))
-    while not socket.exists():
-        time.sleep(0.01)
+    wait_until(socket.exists, "the bare server's socket")
     ours = address.read_text().strip().removeprefix("unix://")
     return Pair("unix socket", ["-s", ours], ["-s", str(socket)])
 

@@ -7,21 +7,16 @@ stand for addresses, and :mod:`smartcore.launch.shard` fills them in on the node
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcore.error import DatabaseError
 from smartcore.launch import shard as program
 from smartcore.launch.asking import question_of
-from smartcore.launch.meeting import pause_after, read_found
 from smartcore.launch.step import make_tag
-from smartcore.log import get_logger
 from smartcore.spec import (
     Command,
     Credentials,
@@ -43,16 +38,11 @@ from .plan import planned_credentials, server_options
 from .ports import port_offsets
 
 if TYPE_CHECKING:
-    from smartcore.launch.meeting import Found
     from smartcore.launch.shard import Roll, Spec
-
-log = get_logger(__name__)
 
 GRACE = timedelta(seconds=5)
 # So much longer than a server may take to serve, nodes may take to start their first program.
 PATIENCE = 10
-# Seconds; who waits longer is told what for.
-WORTH_TELLING = 2.0
 
 # Numbers that stand for ports: no port is so large, and nothing else in a configuration is.
 _PORT_WORD = 731_905_000_000_000
@@ -90,6 +80,11 @@ class Ground:
     def meeting(self, tag: str) -> Path:
         """The directory in which the shards of one launch meet."""
         return self.directory / "meetings" / tag
+
+    def script(self, tag: str, content: Spec | Roll) -> File:
+        """What the program on a node reads, as a file."""
+        path = self.directory / "scripts" / f"{tag}.json"
+        return File(path, json.dumps(content, indent=1) + "\n")
 
     def placed(self, step: Step, placement: Placement) -> Step:
         """The same step on the node that it was given."""
@@ -158,34 +153,40 @@ def planned_on_nodes(
 
 
 def shard_spec(
-    database: Orchestrator,
     shard: ShardPlan,
     command: Command,
     ready: Ready,
     inquiry: Ready,
     *,
+    interfaces: Sequence[str],
+    port: int,
     tag: str,
     ground: Ground,
     timeout: timedelta,
 ) -> Spec:
-    """What the program on the node reads."""
+    """What the program on the node reads.
+
+    :param interfaces: where it listens; none for the address of the node's own name
+    :param port: the one that was asked for, 0 for a free one
+    """
     offsets = port_offsets(len(shard.peers))
+    identifier = shard.name.rpartition("_")[0]
     return {
         "version": program.VERSION,
         "tag": tag,
         "index": shard.index,
         "shards": [
             {
-                "name": f"{database.db_identifier}_{index}",
+                "name": f"{identifier}_{index}",
                 "host": peer.host,
                 "ports": [str(peer.port + offset) for offset in offsets],
             }
             for index, peer in enumerate(shard.peers)
         ],
         "further": list(shard.further_hosts),
-        "interfaces": interfaces(database) or list(ground.interfaces),
+        "interfaces": list(interfaces),
         "node_variable": ground.node_variable,
-        "port": database.port or 0,
+        "port": port,
         "ports": (LOWEST_PORT, HIGHEST_PORT),
         "offsets": list(offsets),
         "meeting": str(ground.meeting(tag)),
@@ -213,31 +214,19 @@ def spec_again(
     """What the program on the node reads for a shard that comes back where it was, alone and with
     the files that it has.
     """
-    address, offsets = shard.address, port_offsets(len(shard.peers))
-    ports = [str(address.port + offset) for offset in offsets]
-    return {
-        "version": program.VERSION,
-        "tag": tag,
-        "index": 0,
-        "shards": [{"name": shard.name, "host": address.host, "ports": ports}],
-        "further": [],
-        "interfaces": [],
-        "addresses": [address.host, *shard.further_hosts],
-        "node_variable": ground.node_variable,
-        "port": address.port,
-        "ports": (LOWEST_PORT, HIGHEST_PORT),
-        "offsets": list(offsets),
-        "meeting": str(ground.meeting(tag)),
-        "argv": list(command.argv),
-        "files": {},
-        "cwd": str(shard.directory),
-        "output": str(shard.directory / f"{shard.name}.out"),
-        "ready": question_of(ready),
-        "inquiry": question_of(Ready()),
-        "timeout": timeout.total_seconds(),
-        "patience": PATIENCE * timeout.total_seconds(),
-        "grace": GRACE.total_seconds(),
-    }
+    spec = shard_spec(
+        replace(shard, further_hosts=()),
+        replace(command, files=()),
+        ready,
+        Ready(),
+        interfaces=(),
+        port=shard.address.port,
+        tag=tag,
+        ground=ground,
+        timeout=timeout,
+    )
+    addresses = [shard.address.host, *shard.further_hosts]
+    return {**spec, "index": 0, "shards": [spec["shards"][shard.index]], "addresses": addresses}
 
 
 def node_steps(
@@ -254,32 +243,29 @@ def node_steps(
     files = []
     for shard, own in zip(shards, tags, strict=True):
         spec = shard_spec(
-            database,
             shard,
             backend.command(server, shard),
             backend.readiness(shard),
             backend.inquiry(shard),
+            interfaces=interfaces(database) or ground.interfaces,
+            port=database.port or 0,
             tag=tag,
             ground=ground,
             timeout=timeout,
         )
-        files.append(_script(ground, own, spec))
+        files.append(ground.script(own, spec))
     if ground.ranks:
         roll: Roll = {
             "version": program.VERSION,
             "rank_variables": list(ground.ranks),
             "specs": [str(file.path) for file in files],
         }
-        reads = (_script(ground, tag, roll), *files)
+        reads = (ground.script(tag, roll), *files)
         return (_step(database.name, Tag(tag), reads, Path(database.path), ground, 0),)
     return tuple(
         _step(shard.name, own, (file,), shard.directory, ground, shard.index)
         for shard, own, file in zip(shards, tags, files, strict=True)
     )
-
-
-def _script(ground: Ground, tag: str, content: Spec | Roll) -> File:
-    return File(ground.directory / "scripts" / f"{tag}.json", json.dumps(content, indent=1) + "\n")
 
 
 def _step(
@@ -297,98 +283,3 @@ def _step(
         stderr=directory / f"{name}.err",
         resources=resources,
     )
-
-
-class Meeting:
-    """The directory in which the shards of one launch tell where they are.
-
-    :param tag: the launch
-    :param names: of the shards, in order
-    """
-
-    def __init__(self, directory: Path, tag: str, names: Sequence[str]) -> None:
-        self._directory, self._tag, self._names = directory, tag, list(names)
-        self._found: dict[str, Found] = {}
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def complete(self) -> bool:
-        """True if all shards serve; looks once."""
-        for name in self.missing:
-            found = read_found(str(self._directory), name, "ready", self._tag)
-            if found is None:
-                return False
-            self._found[name] = found
-        return True
-
-    @property
-    def missing(self) -> list[str]:
-        """Those that have not told that they serve."""
-        return [name for name in self._names if name not in self._found]
-
-    @property
-    def found(self) -> list[Found]:
-        """Where all are, in order, when they serve."""
-        return [self._found[name] for name in self._names]
-
-    def remove(self) -> None:
-        """Remove the directory, with what is in it."""
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def real_shards(shards: Sequence[ShardPlan], found: Sequence[Found]) -> tuple[ShardPlan, ...]:
-    """The plans with the addresses that the shards told."""
-    peers = tuple(ShardAddress(where["addresses"][0], where["port"]) for where in found)
-    return tuple(
-        replace(
-            shard,
-            address=peers[shard.index],
-            peers=peers,
-            further_hosts=tuple(where["addresses"][1:]),
-        )
-        for shard, where in zip(shards, found, strict=True)
-    )
-
-
-def nodes_of(found: Sequence[Found]) -> tuple[str, ...]:
-    """Names of the shards' nodes, in order."""
-    return tuple(where["node"] for where in found)
-
-
-def await_shards(
-    meeting: Meeting,
-    failure: Callable[[], str],
-    waits: Callable[[], bool],
-    timeout: timedelta,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Return when all shards serve.
-
-    :param failure: which shard has ended, and how; empty while none has
-    :param waits: True while one of them waits for nodes, which takes as long as it takes
-    :param timeout: how long it may take when all of them run
-    :raises DatabaseError: one has ended, or they take too long
-    """
-    told = False
-    began = clock()
-    end: float | None = None
-    while True:
-        if meeting.complete():
-            return
-        problem = failure()
-        if problem:
-            raise DatabaseError(problem)
-        if waits():
-            if not told and clock() - began > WORTH_TELLING:
-                told = True
-                log.info("waiting for nodes for %s; Ctrl-C gives up", ", ".join(meeting.missing))
-            end = None
-        else:
-            end = clock() + timeout.total_seconds() if end is None else end
-            if clock() > end:
-                raise DatabaseError(
-                    f"{', '.join(meeting.missing)} did not serve within"
-                    f" {timeout.total_seconds():g} s"
-                )
-        # Nothing tells of a file that another host writes.
-        time.sleep(pause_after(clock() - began))

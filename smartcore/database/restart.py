@@ -6,7 +6,6 @@ Their configurations, and what clustered servers wrote down of their cluster, st
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,6 @@ from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
 from smartcore.spec import (
     DatabaseBackend,
-    File,
     Placement,
     Resources,
     Saved,
@@ -29,7 +27,8 @@ from smartcore.spec import (
 from .checkpoint import write_checkpoint
 from .kept import loss
 from .live import LiveDatabase
-from .nodes import Ground, Meeting, await_shards, spec_again
+from .meeting import Meeting, await_shards
+from .nodes import Ground, spec_again
 from .ports import check_ports
 from .start import TIMEOUT, Deadline, Runner, await_serving, explained
 
@@ -116,9 +115,7 @@ def _step_again(
     server = backend.command(live.server, shard)
     ready = backend.readiness(shard)
     spec = spec_again(shard, server, ready, tag=tag, ground=ground, timeout=timeout)
-    file = File(
-        ground.directory / "scripts" / f"{step.tag}.json", json.dumps(spec, indent=1) + "\n"
-    )
+    file = ground.script(step.tag, spec)
     command = ground.command([file], shard.directory, Placement((node,)))
     needs = replace(ground.resources[shard.index], hosts=(node,))
     return replace(step, command=command, resources=needs)

@@ -24,17 +24,8 @@ from .checkpoint import shard_count, write_checkpoint
 from .credentials import new_credentials, write_private, write_secret
 from .kept import described
 from .live import LiveDatabase
-from .nodes import (
-    Ground,
-    Meeting,
-    await_shards,
-    interfaces,
-    node_steps,
-    nodes_of,
-    nodes_wanted,
-    real_shards,
-    template_shards,
-)
+from .meeting import Meeting, await_shards, nodes_of, real_shards
+from .nodes import Ground, interfaces, node_steps, nodes_wanted, template_shards
 from .orchestrator import Orchestrator
 from .plan import authority_file, plan_shards, secret_files, server_options, shard_steps
 from .ports import choose_ports, listen_hosts

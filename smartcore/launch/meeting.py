@@ -3,7 +3,7 @@ nodes share.
 """
 
 # Used by a program that must start quickly: nothing that takes long to import.
-# ruff: noqa: PTH103, PTH104, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH118, PTH123
 
 from __future__ import annotations
 
@@ -51,13 +51,3 @@ def read_found(directory: str, name: str, kind: str, tag: str) -> Found | None:
     except (OSError, ValueError):
         return None
     return found if found.get("tag") == tag else None
-
-
-def write_file(path: str, text: str) -> None:
-    """Write a file for its owner only, whole or not at all."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.rename(partial, path)

@@ -17,7 +17,7 @@ The host, its child, has the sidecars, and may stay behind.
 """
 
 # Nothing that takes long to import: no pathlib, subprocess, dataclasses.
-# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH120, PTH123
+# ruff: noqa: PTH100, PTH103, PTH108, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ from smartcore.launch.child import (
     end_as,
     say,
 )
+from smartcore.launch.filling import filled, write_file
 from smartcore.launch.sidecar import Sidecar, Supervisor, supervise
 
 TYPE_CHECKING = False  # `typing` takes long to import
@@ -116,13 +117,6 @@ def local_size(ranks: list[Rank], environment: dict[str, str]) -> int:
     return 1
 
 
-def filled(text: str, words: dict[str, str]) -> str:
-    """The text with these words replaced; no word is a part of another."""
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text
-
-
 def held_port(host: str, ports: tuple[int, int]) -> socket.socket:
     """A free port, kept from others until it is closed.
 
@@ -160,16 +154,6 @@ def load(path: str) -> tuple[Spec, str, socket.socket | None]:
     # Names of nodes and numbers: nothing that has another form in JSON.
     spec: Spec = json.loads(filled(text, words))
     return spec, node, holder
-
-
-def write(path: str, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    partial = f"{path}.{os.getpid()}"
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.rename(partial, path)
 
 
 def shell_lines(env: dict[str, str]) -> str:
@@ -217,7 +201,7 @@ class Others:
 
     def let_go(self, env: dict[str, str]) -> None:
         """Let them run their programs with these variables."""
-        write(f"{self._place}.env", shell_lines(env))
+        write_file(f"{self._place}.env", shell_lines(env))
         os.write(self._go, _GO * self._missing)
 
     def refuse(self) -> None:
@@ -411,7 +395,7 @@ def main(arguments: list[str]) -> int:
         spec, node, holder = load(arguments[0])
         count = local_size(spec["local_ranks"], dict(os.environ))
         for file in spec["files"]:
-            write(file["path"], file["text"])
+            write_file(file["path"], file["text"])
     except (OSError, ValueError, KeyError, TypeError, Failure) as error:
         say(f"cannot use {arguments[0]}: {error}")
         return SIDECAR_FAILED

@@ -47,8 +47,9 @@ from smartcore.launch.child import (
     spawn,
     tail,
 )
+from smartcore.launch.filling import filled, write_file
 from smartcore.launch.listening import Listening
-from smartcore.launch.meeting import meeting_file, pause_after, read_found, write_file
+from smartcore.launch.meeting import meeting_file, pause_after, read_found
 
 VERSION = 2
 ATTEMPTS = 5
@@ -231,10 +232,10 @@ class Shard:
     def _start(self, found: list[Found]) -> None:
         words = dict(replacements(self.spec, found))
         for path, text in self.spec["files"].items():
-            write_file(path, replaced(text, words))
+            write_file(path, filled(text, words))
         self._seen = _size(self.spec["output"])
         self._listening.release()
-        argv = [replaced(word, words) for word in self.spec["argv"]]
+        argv = [filled(word, words) for word in self.spec["argv"]]
         try:
             self._pid, self._status = spawn(argv, dict(os.environ), self._prepare), None
         except OSError as error:
@@ -334,13 +335,6 @@ def replacements(spec: Spec, found: list[Found]) -> Iterator[tuple[str, str]]:
     further = found[spec["index"]]["addresses"][1:]
     for index, word in enumerate(spec["further"]):
         yield word, further[index] if index < len(further) else ""
-
-
-def replaced(text: str, words: dict[str, str]) -> str:
-    """The text with these words replaced; no word is a part of another."""
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text
 
 
 # -- files ----------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from smartcore.database.nodes import Ground, node_steps, template_shards
 from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import shard as program
 from smartcore.launch.child import Failure
+from smartcore.launch.filling import filled
 from smartcore.launch.process import write_files
 from smartcore.spec import Certificate, Command, File, Placement, Resources, Server, Step
 from smartcore.spec.addresses import interface_address, interface_names
@@ -411,7 +412,7 @@ def test_words_of_one_shard_are_never_a_part_of_anothers(count: int, data: st.Da
         f"{shard.address.host}:{shard.address.port}@{shard.address.port + offsets[-1]}"
         for shard in shards
     )
-    assert program.replaced(text, words) == " ".join(expected)
+    assert filled(text, words) == " ".join(expected)
 
 
 def test_each_task_takes_the_place_of_its_rank(

@@ -169,7 +169,7 @@ class Restarts:
         if identifier in self._databases.followed:
             raise DatabaseError(
                 f"the database {identifier!r} belongs to the experiment that started it, and is"
-                " restarted from there: Experiment.attach(path).restart(...)"
+                f" restarted from there: Experiment.attach(path).restart({identifier!r})"
             )
         known = database.live
         if identifier in self._databases:

@@ -114,7 +114,8 @@ class Steps:
         step = self._builder.build(model, env)
         if model.colocation is None:
             return step, partial(self._builder.build, model, env)
-        beside = self._beside(model, model.colocation, step, taken)
+        shown = self._shown_port(model) if planned is not None else 0
+        beside = self._beside(model, model.colocation, step, taken, shown)
         if self._elsewhere(model) is None:
             step = replace(step, command=beside.around(step.command))
             return step, lambda placement: step
@@ -122,8 +123,19 @@ class Steps:
         build = partial(self._builder.build, model, env, inside=beside.around)
         return replace(build(), tag=step.tag), build
 
+    def _shown_port(self, model: Model) -> int:
+        from smartcore.launch.node import PORT_WORD
+
+        known = self._colocated.get(model.name)
+        return known.port if known is not None and known.port else PORT_WORD
+
     def _beside(
-        self, model: Model, settings: ColocationSettings, step: Step, taken: list[ShardAddress]
+        self,
+        model: Model,
+        settings: ColocationSettings,
+        step: Step,
+        taken: list[ShardAddress],
+        shown_port: int,
     ) -> Beside:
         from smartcore.launch.colocation import colocate
 
@@ -138,6 +150,7 @@ class Steps:
             allow_unauthenticated=self._config.flag("database.allow_unauthenticated"),
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
             taken=taken,
+            shown_port=shown_port,
         )
 
     def _elsewhere(self, model: Model) -> Elsewhere | None:

@@ -455,6 +455,25 @@ def test_a_preview_while_the_database_runs_shows_no_password(
     assert db.get_address()[0].split(":")[1] in shown
 
 
+def test_a_preview_tells_the_port_of_a_colocated_database_only_when_it_is_known(
+    exp: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shell(exp, "m", "echo $SSDB; exec sleep 1000")
+    model.colocate_db_tcp()
+
+    def shown() -> str:
+        exp.preview(model, verbosity_level="developer", output_format="json")
+        (described,) = json.loads(capsys.readouterr().out)["experiment"]["models"]
+        return str(described["command"]["environment"]["SSDB"])
+
+    assert shown() == "127.0.0.1:<a free port of its node>"
+    exp.start(model, block=False)
+    deadline = time.monotonic() + 60
+    while not out(model) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert shown() == out(model).strip()
+
+
 def test_telemetry_is_written_only_when_switched_on(exp: Experiment, tmp_path: Path) -> None:
     exp.start(shell(exp, "silent", "true"))
     assert not (tmp_path / ".smartcore" / "telemetry").exists()

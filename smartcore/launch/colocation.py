@@ -51,6 +51,7 @@ def colocate(
     allow_unauthenticated: bool = False,
     environment: Mapping[str, str] | None = None,
     taken: list[ShardAddress] | None = None,
+    shown_port: int = 0,
     timeout: timedelta = TIMEOUT,
 ) -> Beside:
     """What starts the database, then runs the step's program, and ends the database with it.
@@ -64,6 +65,8 @@ def colocate(
     :param allow_unauthenticated: what holds if the model's settings do not say
     :param environment: variables that say where servers are; None takes those of this process
     :param taken: addresses not to use; the one that is chosen is added
+    :param shown_port: to show what would be started: the port that is known already, or
+        ``PORT_WORD`` as none is chosen yet; none is looked for or tried then
     :param timeout: how long the database may take until it serves
     :raises DatabaseError: no server program was found
     :raises InputError: an option that cannot work
@@ -72,9 +75,9 @@ def colocate(
     used = [] if taken is None else taken
     runtime = runtime if where is None else where.runtime
     shard, client = _shard(
-        step, settings, registry, kind, runtime, used, allow_unauthenticated, where
+        step, settings, registry, kind, runtime, used, allow_unauthenticated, where, shown_port
     )
-    anywhere = shard.address.port == PORT_WORD  # another port on each node
+    anywhere = shard.address.port == PORT_WORD  # another port on each node, or not known yet
     if not anywhere:
         used.append(shard.address)
     server = kind.find(os.environ if environment is None else environment)
@@ -93,6 +96,7 @@ def colocate(
     spec = spec_path(experiment, step)
     if where is None:
         made = beside([sidecar], spec, step.cwd)
+        made = replace(made, env={name: told(value) for name, value in made.env.items()})
     else:
         port_of = shard.address.host if anywhere else ""
         made = beside_on_nodes([sidecar], spec, step.cwd, where, port_of=port_of)
@@ -156,10 +160,11 @@ def _shard(
     taken: Sequence[ShardAddress],
     allow_unauthenticated: bool,
     where: Elsewhere | None,
+    shown_port: int,
 ) -> tuple[ShardPlan, str]:
     strategy = registry.colocation(settings.strategy)
     strategy.check(settings.options)
-    request = ColocationRequest(step.name, step.cwd, runtime, settings.options)
+    request = ColocationRequest(step.name, step.cwd, runtime, settings.options, port=shown_port)
     if where is not None:
         request = replace(request, node=KEY_WORD, port=PORT_WORD)
     address = strategy.address(request, taken)
@@ -168,7 +173,7 @@ def _shard(
             f"the database next to {step.name!r} would listen at {address}, as another one does;"
             " leave the address out to get one of its own"
         )
-    if address.port and where is None:
+    if address.port and where is None and not shown_port:
         choose_ports([address.host], address.port, 1)
     if address.port and where is not None and not address.host.startswith(LOOPBACK):
         raise InputError(

@@ -426,8 +426,11 @@ class KeeperProcesses:
         status = verdict(None, stopped, self._host)
         if stopped:
             return status
-        keeper = "its keeper" if killed is None else f"the keeper {killed}"
-        reason = f"{keeper} was killed before it, and its exit code is lost"
+        if killed is None:
+            # It was kept from elsewhere, and that keeper may well have seen it end.
+            reason = "its exit code is known to the experiment that started it, if to anybody"
+        else:
+            reason = f"the keeper {killed} was killed before it, and its exit code is lost"
         return replace(status, reason=reason)
 
     def _tell(self, job: JobId, status: Status) -> None:

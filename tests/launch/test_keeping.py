@@ -179,6 +179,7 @@ def test_a_process_that_no_keeper_has_is_followed_and_stopped(
         second.kill()
         lost = events.get(timeout=20)[1]
         assert (lost.state, lost.cause, lost.returncode) == (State.LOST, Cause.UNSEEN, None)
+        assert "known to the experiment that started it" in lost.reason
 
 
 def test_nothing_is_left_open_after_many_ends(

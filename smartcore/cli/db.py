@@ -200,7 +200,10 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
             "clustered": known.shards[0].clustered,
             "password needed": not known.credentials.open,
             "auth file": str(known.auth_file),
+            "encrypted": known.credentials.certificate is not None,
         }
+        if known.credentials.certificate is not None:
+            facts["authority file"] = str(known.credentials.certificate.file)
     shards = known.shards if known else ()
     nodes = known.nodes if known and known.nodes else [""] * len(shards)
     facts["problem"] = problem or None

@@ -56,6 +56,7 @@ def read_series(experiment: Path, identifier: str) -> list[Series]:
     """The telemetry of each shard of a database.
 
     :raises PathNotFoundError: there is none, or but one sample
+    :raises InputError: it cannot be read, as what another user's driver wrote
     """
     directory = experiment / DIRECTORY / identifier
     files = sorted(directory.glob(f"*/{MEMORY}"), key=lambda file: _order(file.parent.name))
@@ -102,6 +103,8 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[float, ...]]:
                     yield numbers
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise InputError(f"cannot read the telemetry {file}: {error.strerror}") from error
 
 
 def _numbers(row: Mapping[str, str | None], columns: Sequence[str]) -> tuple[float, ...] | None:

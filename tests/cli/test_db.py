@@ -200,7 +200,7 @@ def test_without_a_path_those_of_all_experiments_are_listed(lab: Lab) -> None:
 def test_info_tells_all_but_no_password(lab: Lab) -> None:
     (kept,) = lab.json("info", lab.path, "--db", "kept")
     assert kept["auth file"] == str(lab.path / "kept" / "kept.auth.json")
-    assert (kept["clustered"], kept["password needed"]) == (False, True)
+    assert (kept["clustered"], kept["password needed"], kept["encrypted"]) == (False, True, False)
     (shard,) = kept["shards"]
     assert (shard["name"], shard["state"], shard["problem"]) == ("kept_0", "Running", None)
     assert (shard["saves"], shard["data"]) == (True, str(lab.path / "kept" / "kept_0.rdb"))
@@ -469,6 +469,15 @@ def test_plot_asks_which_one_if_there_are_several(smartcore: Run, tmp_path: Path
     sample(tmp_path, "other")
     done = smartcore("db", "plot", str(tmp_path))
     assert (done.exit_code, "choose one with --db: kept, other" in done.stderr) == (1, True)
+
+
+def test_plot_of_telemetry_that_cannot_be_read_is_an_error(smartcore: Run, tmp_path: Path) -> None:
+    sample(tmp_path, "kept")
+    (file,) = tmp_path.rglob("memory.csv")
+    file.unlink()
+    file.mkdir()
+    done = smartcore("db", "plot", str(tmp_path))
+    assert (done.exit_code, f"cannot read the telemetry {file}" in done.stderr) == (1, True)
 
 
 # -- stop, and what has ended -------------------------------------------------------------------

@@ -15,6 +15,13 @@ class SoundDatabase(RedisBackend):
     pass
 
 
+class WantsToKnowWhere(RedisBackend):
+    def command(self, server: Server, shard: ShardPlan, /) -> Command:
+        if shard.address.port > 65535:
+            raise DatabaseError(f"no port {shard.address.port}")
+        return super().command(server, shard)
+
+
 class CountsItself(RedisBackend):
     def statistics(
         self, shards: Sequence[ShardPlan], timeout: timedelta, /

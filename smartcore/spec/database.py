@@ -223,7 +223,22 @@ class Saved:
 
 class DatabaseBackend(ABC):
     """Finds, configures and talks to one kind of server. Processes are started by a launcher, not
-    here.
+    here, and nothing is kept from one call to the next: another process may make the next one.
+
+    The core calls, for each database:
+
+    - before the start: ``find``; ``option`` for each setting, and ``check`` for all; if connections
+      are to be encrypted, ``certificate``; ``saved``
+    - for the start: ``command`` of each shard. Of those on this host it then asks ``ready`` again
+      and again, and puts the question of ``inquiry`` to each. On other hosts it is not known yet
+      where they will listen, and a program there puts the questions of ``readiness`` and
+      ``inquiry``. ``verify`` judges the answers to the latter. If a shard ends instead: ``explain``
+    - while it serves, also from other processes: ``environment``, ``recipe``, ``client``,
+      ``statistics``, ``configure``
+    - for the end: ``end``, before the launcher's signal
+    - to start shards again that ended, or all after ``shutdown``: ``saved``, then on this host the
+      program with the arguments that it had, and on others with those of ``command``; on both with
+      the files that are there
     """
 
     name: str
@@ -256,7 +271,12 @@ class DatabaseBackend(ABC):
 
     @abstractmethod
     def command(self, server: Server, shard: ShardPlan, /) -> Command:
-        """The command of one shard, with its configuration files (secrets inside, mode 0600)."""
+        """The command of one shard, with its configuration files (secrets inside, mode 0600).
+
+        Hosts and ports may be stand-ins: texts that are no address, and numbers larger than any
+        port. What they stand for is filled in later wherever they are in arguments and files, as
+        decimal numbers; and so are, for clusters, numbers 10000 above a port.
+        """
 
     @abstractmethod
     def ready(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
@@ -272,7 +292,8 @@ class DatabaseBackend(ABC):
     @abstractmethod
     def readiness(self, shard: ShardPlan, /) -> Ready:
         """What to send to a shard, and what it answers when it serves, as a part of a whole cluster
-        if there are several: for who must see it on another node, without this class.
+        if there are several: for who must see it on another node, without this class, and knows
+        host and port better.
         """
 
     @abstractmethod

@@ -67,14 +67,16 @@ class Restarts:
         from smartcore.database.kept import loss
 
         told = [report.failure(run, output=True)]
-        if run.status.returncode == -signal.SIGKILL:
+        if run.status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}:
             told.append("if nobody killed it, its host ran out of memory: set_max_memory(...)")
         for live in self._databases.live:
             shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
             backend = self._registry.database(live.backend)
             for shard in shards:
                 told.append(f"{shard.name}: {loss(backend.saved(shard), run.status.seen)}")
-            if shards and live.identifier in self._databases.followed:
+            if shards and live.placing.batch:
+                told.append(f"it is a batch job: stop {live.identifier!r} and start it again")
+            elif shards and live.identifier in self._databases.followed:
                 told.append("the experiment that started it can bring it back: restart()")
             elif shards:
                 told.append(f"Experiment.restart({live.identifier!r}) brings it back")

@@ -298,11 +298,22 @@ def test_a_shard_that_died_comes_back_on_its_node(inside: str, exp: Experiment) 
     assert said(after) == ["True"]
 
 
-def test_a_database_in_a_batch_job_is_started_anew_instead(slurm: Cluster, exp: Experiment) -> None:
-    database = exp.create_database(batch=True)
+def test_a_shard_that_dies_in_a_batch_job_is_told_of_and_all_are_started_anew(
+    slurm: Cluster, exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database(batch=True, db_nodes=3)
+    database.enable_checkpoints(1000)
     exp.start(database)
     with pytest.raises(UnsupportedError, match="runs as a batch job"):
         exp.restart(database)
+    assert database.is_active()
+    _kill_server(database, 1)
+    exp.wait("orchestrator_1", timeout=LIMIT)
+    wait_until(lambda: "orchestrator_1 failed" in caplog.text)
+    assert "all its data are lost" in caplog.text
+    assert "it is a batch job: stop 'orchestrator' and start it again" in caplog.text
+    exp.stop(database)
+    exp.start(database)
     assert database.is_active()
 
 

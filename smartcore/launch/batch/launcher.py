@@ -25,7 +25,7 @@ from smartcore.launch.batch.prepare import (
 from smartcore.launch.batch.queries import Accounting, Queue, UnansweredError, cancel
 from smartcore.launch.batch.record import Records
 from smartcore.launch.batch.submit import Held, Submitter
-from smartcore.launch.batch.tracking import Judge, Part, adopt
+from smartcore.launch.batch.tracking import Judge, Part, adopt, part_of
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -357,7 +357,7 @@ class BatchLauncher(Launcher):
         for tag, parts in jobs.items():
             ref = self._book.tracked[tag].ref
             living = [part for part in parts.values() if not part.final]
-            if len(parts) == ref.count:
+            if len(parts) == ref.count or (not ref.array and self._others_ended(tag, parts)):
                 targets |= {ref.native: living} if living else {}
             elif ref.array:
                 targets |= {part.native: [part] for part in living}
@@ -369,6 +369,14 @@ class BatchLauncher(Launcher):
             for part in living:
                 self._records.mark_stopped(tag, part.index)
         return targets
+
+    def _others_ended(self, tag: Tag, parts: Mapping[int, Part]) -> bool:
+        tracked = self._book.tracked[tag]
+        indices = [index for index in range(tracked.ref.count) if index not in parts]
+        others = [part_of(tracked, index, self.scheduler) for index in indices]
+        # What ended long ago is not asked about again: its exit record is enough.
+        self._records.look()
+        return all(part.final or self._records.read(tag, part.index) is not None for part in others)
 
     def _alive(self, targets: Mapping[NativeId, Sequence[Part]]) -> set[NativeId]:
         try:

@@ -17,6 +17,8 @@ log = get_logger(__name__)
 
 # How long a scheduler may call a job running whose program has ended.
 ENDING = 60.0
+# The same for a step of several: its end, if nothing interrupted the job, leaves the job running.
+STEP_ENDING = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -151,7 +153,8 @@ class Judge:
         part.word, part.status = word, ABSENT if status is None else status
         if status is not None and status.is_terminal:
             part.final = True
-            self.accounting.forget(part.key)
+            if tracked.ref.array or tracked.ended:  # the steps of one job share what is said of it
+                self.accounting.forget(part.key)
             if record is not None:
                 self.lag.seen(0.0 if part.gone is None else part.recorded - part.gone)
 
@@ -201,7 +204,7 @@ class Judge:
         self, part: Part, word: Word | None, record: ExitRecord | None, later: Word | None
     ) -> bool:
         if word is not None and not word.terminal:
-            return record is not None and self.now - part.recorded >= ENDING
+            return record is not None and self.now - part.recorded >= _patience(part, record)
         if self.queue.asked is None or part.gone is None:
             return False
         waited = self.now - part.gone
@@ -213,3 +216,8 @@ class Judge:
             return True
         lag = self.accounting.commands.rates.accounting_lag.total_seconds()
         return bool(self.accounting.off) or waited >= lag
+
+
+def _patience(part: Part, record: ExitRecord) -> float:
+    several = not part.job.ref.array and part.job.ref.count > 1
+    return STEP_ENDING if several and not record.interrupted else ENDING

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartcore.error import LauncherError
+from smartcore.launch.batch.record import ExitRecord
 from smartcore.spec import ABSENT, Cause, Job, JobId, State, Status, Tag
 from smartcore.testing.fakewlm.simulation import Program
 
@@ -128,6 +129,51 @@ def test_one_step_of_several_cannot_be_stopped_alone(simulated: Simulated) -> No
         simulated.launcher.stop(started.members[:1])
     simulated.launcher.stop(started.members)
     assert [one.state for one in simulated.sim.wlm.jobs.values()] == ["CANCELLED"]
+
+
+def test_the_steps_that_are_left_of_several_are_stopped(simulated: Simulated) -> None:
+    (dead, *left) = three_steps(simulated)
+    simulated.sim.records.end("m-1.0", ExitRecord(-9))
+    simulated.make().stop(left)
+    assert [one.state for one in simulated.sim.wlm.jobs.values()] == ["CANCELLED"]
+    assert [simulated.ended(step).cause for step in left] == [Cause.STOPPED] * 2
+    assert simulated.ended(dead).is_terminal
+
+
+def test_a_step_that_failed_is_told_of_while_the_others_run(simulated: Simulated) -> None:
+    """F20."""
+    (dead, *left) = three_steps(simulated)
+    simulated.sim.records.end("m-1.0", ExitRecord(-9))
+    simulated.sim.records.end("m-1.1", ExitRecord(-15, interrupted=True))
+    ended = simulated.ended(dead, within=10)
+    assert (ended.state, ended.returncode) == (State.FAILED, -9)
+    for step in left:
+        answer = simulated.status(step)
+        assert isinstance(answer, Status)
+        assert answer.state is State.RUNNING
+
+
+def test_a_job_that_somebody_cancelled_ends_all_its_steps_at_once(simulated: Simulated) -> None:
+    steps = three_steps(simulated)
+    for index in range(3):
+        simulated.sim.records.end(f"m-1.{index}", ExitRecord(0, interrupted=True))
+    (job,) = simulated.sim.wlm.jobs.values()
+    simulated.sim.wlm.cancel(job)
+    simulated.sim.sleep(10)  # it leaves the queue
+    simulated.ended(steps[0])
+    answers = simulated.launcher.status(steps)
+    states = [answer.state for answer in answers.values() if isinstance(answer, Status)]
+    assert states == [State.CANCELLED] * 3
+
+
+def three_steps(simulated: Simulated) -> tuple[JobId, ...]:
+    """One job that runs for long."""
+    simulated.sim.usual = Program(1000)
+    steps = tuple(simulated.step(name) for name in "abc")
+    (started,) = simulated.launcher.start([Job("m", Tag("m-1"), steps)])
+    simulated.status(started.members[0])
+    simulated.sim.sleep(2)
+    return started.members
 
 
 def test_another_process_stops_by_the_id_alone_and_all_call_it_a_stop(simulated: Simulated) -> None:

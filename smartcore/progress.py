@@ -6,16 +6,19 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from smartcore.error import InputError
+from smartcore.spec import State
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from smartcore.launch.run import Run
 
 MODES = ("auto", "always", "never")
 DRAWS_PER_SECOND = 10
@@ -235,3 +238,17 @@ def _same_terminal(output: TextIO | None, stream: TextIO) -> bool:
         return os.ttyname(output.fileno()) == os.ttyname(stream.fileno())
     except (OSError, ValueError):  # closed, or no file behind it
         return False
+
+
+def snapshot(runs: Iterable[Run]) -> tuple[Counts, list[str]]:
+    """Counts of the newest attempts of these runs, and names of those that run."""
+    newest = [run.latest for run in runs]
+    states = [run.status.state for run in newest]
+    counts = Counts(
+        queued=states.count(State.QUEUED),
+        running=states.count(State.RUNNING) + states.count(State.PAUSED),
+        completed=states.count(State.COMPLETED),
+        failed=sum(state in {State.FAILED, State.TIMEOUT, State.LOST} for state in states),
+        cancelled=states.count(State.CANCELLED),
+    )
+    return counts, [run.name for run in newest if run.status.state is State.RUNNING]

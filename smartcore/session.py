@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcore.config import Config, runtime_directory
+from smartcore.config import Config
 from smartcore.database import Orchestrator
 from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
@@ -25,15 +23,12 @@ from smartcore.error import (
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
-from smartcore.launch.check import Startable, databases_of, models_of, names_of, shard_names
+from smartcore.launch.check import Startable, databases_of, models_of, shard_names
 from smartcore.launch.consequences import attempt_after, concerned_by
-from smartcore.launch.earlier import Earlier
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
-from smartcore.launch.finding import find_unheard, inquire
 from smartcore.launch.interrupts import Interrupts
 from smartcore.launch.journal import Journal, read_stopped
-from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.plan import Planned, Shares, plan
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
@@ -42,14 +37,13 @@ from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.step import StepBuilder
 from smartcore.launch.story import Story, heed, is_unexplained, unheard
 from smartcore.log import get_logger
+from smartcore.machinery import Machinery
 from smartcore.registry import Registry
 from smartcore.restarts import Restarts
+from smartcore.roster import Roster
 from smartcore.spec import (
-    Closes,
-    CommandLineScheduler,
     JobId,
     Launcher,
-    LauncherContext,
     State,
     Status,
     Step,
@@ -59,7 +53,7 @@ from smartcore.telemetry import TelemetryWriter
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
-    from smartcore.progress import Counts, Progress
+    from smartcore.progress import Progress
 
 log = get_logger(__name__)
 
@@ -86,59 +80,49 @@ class Session:
         self.registry = registry
         self.config = config
         self.telemetry = TelemetryWriter(path)
-        self.runs: dict[str, Run] = {}
-        self.history: list[Run] = []
         self._max_running = max_running or config.integer("max_running") or None
+        self._machinery = Machinery(name, path, launcher, registry, config, self._make_engine)
         builder = StepBuilder(registry)
         self.databases = Databases(path, registry, config, builder, self)
+        self.roster = Roster(path, self.databases)
         self.restarts = Restarts(self.databases, self, registry, config, builder)
         self.steps = Steps(
             path, registry, config, builder, self.databases, lambda: self.engine.launcher
         )
-        self._engine: Engine | None = None
         self._journal: Journal | None = None
-        self._processes: KeeperProcesses | None = None
         self._listeners = Listeners()
         self._ending: Sequence[Run] = ()
         self._noted: set[str] = set()
         self._awaited: list[Sequence[Run]] = []
-        self._earlier = Earlier(path)
 
     @property
     def engine(self) -> Engine:
         """The engine, made when first needed."""
-        if self._engine is None:
-            self._processes = self._keeper()
-            context = self._context(self._processes)
-            launcher = self.registry.make_launcher(self.launcher, context)
-            self._engine = Engine(
-                launcher,
-                max_running=self._max_running,
-                before_start=self._handing,
-                on_start=self._began,
-                on_end=self._ended,
-                again=self._again,
-            )
-        return self._engine
+        return self._machinery.engine
 
-    def _keeper(self) -> KeeperProcesses:
-        grace = timedelta(seconds=self.config.number("stop_grace"))
-        return KeeperProcesses(self.path, runtime_directory(self.config), grace)
+    def _make_engine(self, launcher: Launcher) -> Engine:
+        return Engine(
+            launcher,
+            max_running=self._max_running,
+            before_start=self._handing,
+            on_start=self._began,
+            on_end=self._ended,
+            again=self._again,
+        )
 
-    def _context(self, processes: KeeperProcesses) -> LauncherContext:
-        return LauncherContext(self.name, self.path, processes, dict(os.environ), self._batch)
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """The newest run of each name."""
+        return self.roster.runs
 
-    def _batch(self, scheduler: CommandLineScheduler, /) -> Launcher:
-        from smartcore.launch.batch import Place, batch_service, configured
-
-        place = Place(self.path, runtime_directory(self.config))
-        return batch_service(place, configured(self.config.number))(scheduler)
+    @property
+    def history(self) -> Sequence[Run]:
+        """All runs, in the order in which they were launched."""
+        return self.roster.history
 
     def warm_up(self, entities: Sequence[Startable]) -> None:
         """Make ready what a start of these will need, so that it need not wait."""
-        self.engine.start()
-        if self._processes is not None:
-            self._processes.warm_up()
+        self._machinery.warm_up()
         if databases_of(entities):
             from smartcore.database import start_database  # noqa: F401 -- takes a while
 
@@ -150,7 +134,7 @@ class Session:
         """
         if self._journal is None:
             self._journal = Journal(self.path)
-            self._journal.opened(self.name, self.launcher, adopts=self._earlier.adopted)
+            self._journal.opened(self.name, self.launcher, adopts=self.roster.earlier.adopted)
             index.note(self.config, self.path, self.name)
         return self._journal
 
@@ -173,10 +157,10 @@ class Session:
         """
         given, started = models_of(entities), entities
         self.databases.forget_ended(self.runs)
-        self._recall(self._names_of(entities))
+        self._recall(self.roster.names_of(entities))
         if skip_completed:
-            entities = self._outstanding(entities)
-        self._earlier.refuse(self._names_of(entities))
+            entities = self.roster.outstanding(entities)
+        self.roster.earlier.refuse(self.roster.names_of(entities))
         check.before_start(
             entities,
             runs=self.runs,
@@ -228,40 +212,26 @@ class Session:
         :raises InputError: one of them lives
         :raises LauncherError: it cannot be found out
         """
-        if self._earlier.adopted or not self._earlier.story.runs:
+        if self.roster.earlier.adopted or not self.roster.earlier.story.runs:
             return
         book = self.journal  # a living driver of them is told of first
-        runs = self._earlier.unsettled(names)
+        runs = self.roster.earlier.unsettled(names)
         if not runs:
             return
         unheard = [run for run in runs if run.job is None]
-        self._inquire(runs, self._earlier.story)
+        self._machinery.inquire(runs, self.roster.earlier.story)
         book.started(unheard)
         for run in runs:
             if not run.active:
                 self._heed(run)
                 book.ended(run)
 
-    def _inquire(self, runs: Sequence[Run], story: Story) -> None:
-        if story.launcher in {"", self.launcher}:
-            inquire(runs, self.engine.launcher, self._processes, story)
-            return
-        # Its own service, since a launcher closes what it was given.
-        processes = self._keeper()
-        launcher = self.registry.make_launcher(story.launcher, self._context(processes))
-        try:
-            inquire(runs, launcher, processes, story)
-        finally:
-            if isinstance(launcher, Closes):
-                launcher.close()
-            processes.close()
-
     def restart(self, what: object) -> Orchestrator:
         """Bring back what of a database has ended; see :meth:`Restarts.restart`."""
         database = self._database(what)
-        names = list(dict.fromkeys([*self._names_of([database]), *shard_names(database)]))
+        names = list(dict.fromkeys([*self.roster.names_of([database]), *shard_names(database)]))
         self._recall(names)
-        self._earlier.refuse(names)
+        self.roster.earlier.refuse(names)
         journal, before = self.journal, len(self.history)
         with self.interrupts() as interrupts:
             try:
@@ -281,7 +251,7 @@ class Session:
                 f"{what!r} is a {type(what).__name__}, and restart is for databases; start models"
                 " again with start()"
             )
-        started, checkpoints = self.databases.started, self._earlier.story.databases
+        started, checkpoints = self.databases.started, self.roster.earlier.story.databases
         if what in started:
             return started[what]
         if what not in checkpoints:
@@ -297,30 +267,9 @@ class Session:
 
         :raises EntityExistsError: naming them, and the next step
         """
-        names = self._names_of(entities)
+        names = self.roster.names_of(entities)
         self._recall(names)
-        self._earlier.refuse(names)
-
-    def _outstanding(self, entities: Sequence[Startable]) -> list[Startable]:
-        def fine(name: str) -> bool:
-            run = self.runs.get(name)
-            return run is not None and (run.active or run.status.state is State.COMPLETED)
-
-        for model in models_of(entities):
-            earlier = self._earlier.of(model.name)
-            if model.name not in self.runs and earlier:
-                newest = earlier[-1]
-                if newest.status.state is State.COMPLETED:
-                    self.runs[model.name] = newest
-                    self.history.append(newest)
-
-        models = [model for model in models_of(entities) if not fine(model.name)]
-        databases = [
-            database
-            for database in databases_of(entities)
-            if not all(fine(name) for name in self.databases.step_names(database))
-        ]
-        return [*databases, *models]
+        self.roster.earlier.refuse(names)
 
     def abandon(self, runs: Sequence[Run]) -> None:
         """End those of ``runs`` that are active, since a call that waits for them was given up."""
@@ -356,13 +305,10 @@ class Session:
             yield
         finally:
             self._ending = ()
-            if self._processes is not None:
-                self._processes.relent()
+            self._machinery.relent()
 
     def _insist(self) -> None:
-        if self._processes is not None:
-            ending = [run.latest for run in self._ending]
-            self._processes.insist([run.job for run in ending if run.job and run.active])
+        self._machinery.insist([run.latest for run in self._ending])
 
     def _start_models(
         self, models: Sequence[Model], entities: Sequence[Startable], policy: Policy
@@ -370,7 +316,7 @@ class Session:
         for model in models:
             ensure_directory(Path(model.path))
         runs = []
-        for step, place in self.steps.build(models, {run.name for run in self.active()}):
+        for step, place in self.steps.build(models, {run.name for run in self.roster.active()}):
             runs.append(self.new_run(step, MODEL))
             runs[-1].place = place
         jobs = bundles(entities, {run.name: run.step for run in runs})
@@ -389,8 +335,7 @@ class Session:
         except LauncherError as error:
             log.error("%s is not run again: %s", run.name, error)
             return None
-        self.runs[run.name] = again
-        self.history.append(again)
+        self.roster.add([again])
         return again
 
     def _spread(self, run: Run) -> None:
@@ -408,27 +353,19 @@ class Session:
 
     def new_run(self, step: Step, kind: str, *, limited: bool = True) -> Run:
         """The next run of a step; it is not launched yet."""
-        known = [*self._earlier.of(step.name)]
-        if step.name in self.runs:
-            known.append(self.runs[step.name])
-        return Run(step, kind, 1 + max((run.run_id for run in known), default=-1), limited)
+        return self.roster.new_run(step, kind, limited=limited)
 
     def launch(self, runs: Sequence[Run]) -> None:
         """Write these down, then hand them to the engine."""
         self.journal.launch(runs)  # first: what cannot be written down is not launched
-        for run in runs:
-            self.runs[run.name] = run
-        self.history += runs
+        self.roster.add(runs)
         warn_at_exit(self)
         self._note_nodes(runs)
         self.engine.submit(runs)
 
     def newest(self, name: str) -> Run | None:
         """The newest run of a name, also of an earlier driver; None if there is none."""
-        if name in self.runs:
-            return self.runs[name]
-        earlier = self._earlier.of(name)
-        return earlier[-1] if earlier else None
+        return self.roster.newest(name)
 
     def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
         """Where ``entities`` would run in their allocations, beside the databases that run;
@@ -451,7 +388,7 @@ class Session:
         return found
 
     def _shards_in(self, allocation: str) -> list[tuple[str, Shares]]:
-        runs = [run for run in self.active() if run.kind == SHARD and run.shares]
+        runs = [run for run in self.roster.active() if run.kind == SHARD and run.shares]
         return [(r.name, r.shares) for r in runs if r.step.resources.allocation == allocation]
 
     def _note_nodes(self, runs: Sequence[Run]) -> None:
@@ -468,53 +405,6 @@ class Session:
         """The entities given by a user, if all of them can be started."""
         return check.startable(given)
 
-    def names(self, given: Sequence[object]) -> list[str]:
-        """Names of the runs of what a user gave: members and shards have their own.
-
-        A text is the name of a model, or the identifier of a database.
-        """
-        names: list[str] = []
-        for item in given:
-            if isinstance(item, str):
-                names += self._named(item)
-            else:
-                names += self._names_of(check.startable([item]))
-        return names
-
-    def _named(self, name: str) -> list[str]:
-        if name in self.databases.started:
-            return self.databases.step_names(self.databases.started[name])
-        if name in self.runs or name not in self._earlier.story.databases:
-            return [name]
-        # Of a database that an earlier driver started and that cannot be asked.
-        shard = re.compile(rf"{re.escape(name)}_\d+")
-        return [each for each in self.runs if shard.fullmatch(each)] or [name]
-
-    def started(self, given: Sequence[object]) -> list[Run]:
-        """The newest runs of what a user gave, and older ones of theirs that go on.
-
-        :raises InputError: one of them was never started here
-        """
-        names = self.names(given)
-        for name in names:
-            if name not in self.runs:
-                raise InputError(f"{name!r} was never started in this experiment; start it first")
-        return [run for name in names for run in self._going(name)]
-
-    def _going(self, name: str) -> list[Run]:
-        # Earlier versions let several runs of one name live at the same time.
-        newest = self.runs[name]
-        older = self._earlier.of(name) if self._earlier.adopted else ()
-        return [*(run for run in older if run.active and run is not newest), newest]
-
-    def runs_of(self, entities: Iterable[Startable]) -> list[Run]:
-        """The newest runs of these entities, in order; those never started have none."""
-        return [self.runs[name] for name in self._names_of(entities) if name in self.runs]
-
-    def _names_of(self, entities: Iterable[Startable]) -> list[str]:
-        steps_of = self.databases.step_names
-        return [name for entity in entities for name in names_of(entity, steps_of)]
-
     def stop(self, runs: Sequence[Run]) -> None:
         """End models first, then databases; what has ended already is left as it is."""
         self.stop_runs([run for run in runs if run.kind == MODEL])
@@ -527,10 +417,9 @@ class Session:
 
     def _end_shards(self, shards: Sequence[Run]) -> None:
         # Quicker than a signal. Who does not obey gets the signal, too.
-        kept, grace = self._processes, timedelta(seconds=self.config.number("stop_grace"))
-        if kept is None or not shards:
+        if not shards or not self._machinery.announce(shards):
             return
-        kept.announce([run.job for run in shards if run.job is not None])
+        grace = self._machinery.grace
         if self.databases.end([run.name for run in shards], grace):
             with suppress(WaitTimeoutError):
                 self.wait(shards, grace)
@@ -545,7 +434,7 @@ class Session:
         """End all models, then all databases; Ctrl-C meanwhile kills what does not end."""
         with self.interrupts() as interrupts:
             interrupts.stopping()
-            active = self.active()
+            active = self.roster.active()
             with self._ends(active):
                 if active:
                     log.debug("stopping %s", some([run.name for run in active]))
@@ -572,29 +461,24 @@ class Session:
         if progress is None:
             self.wait(runs)
             return
+        from smartcore.progress import snapshot
+
         with progress:
-            self.wait(runs, tick=lambda: progress.update(*_snapshot(runs)))
+            self.wait(runs, tick=lambda: progress.update(*snapshot(runs)))
 
     def follow(self, database: Orchestrator, jobs: Mapping[str, str]) -> None:
         """Take up a database that another process started; see :meth:`Databases.follow`."""
         book = self.journal  # a second driver is refused
-        self.databases.follow(database, jobs, self._keep)
+        self.databases.follow(database, jobs, self.roster.add)
         book.uses(database.db_identifier, database.checkpoint_file)
-
-    def _keep(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            self.runs[run.name] = run
-        self.history += runs
 
     def adopt(self, story: Story) -> None:
         """Take up what earlier drivers of this experiment launched.
 
         What runs is followed; what ended unseen is lost, unless a record tells how it ended.
         """
-        self._earlier.adopt(story)
-        self.history = list(story.runs)
-        self.runs = {run.name: run for run in story.runs}
-        open_runs = self.active()
+        self.roster.adopt(story)
+        open_runs = self.roster.active()
         _ = self.journal
         self._find([run for run in open_runs if run.job is None], story)
         for run in open_runs:
@@ -606,7 +490,7 @@ class Session:
             known = run.active or run.status.elapsed is not None
             run.started = began[run] if known else None
         for identifier, checkpoint in story.databases.items():
-            shards = [run for run in self.active() if run.kind == SHARD]
+            shards = [run for run in self.roster.active() if run.kind == SHARD]
             if any(is_step_of(identifier, run.name) for run in shards):
                 self.databases.adopt(identifier, checkpoint)
 
@@ -614,8 +498,7 @@ class Session:
         # Their driver was killed while it launched them.
         if not runs:
             return
-        launcher = self.engine.launcher
-        for run in find_unheard(runs, launcher, self._processes, story.handed):
+        for run in self._machinery.find_unheard(runs, story.handed):
             run.status = unheard(run, story.handed)
             self.journal.ended(run)
         self.journal.started(runs)
@@ -667,13 +550,9 @@ class Session:
         ids = [run.job for run in self.history if run.job is not None]
         return self.engine.native_ids(ids) if ids else {}
 
-    def active_models(self) -> list[Run]:
-        """All models that are queued or running."""
-        return [run for run in self.active() if run.kind == MODEL]
-
     def active(self) -> list[Run]:
         """Everything that is queued or running."""
-        return [run for run in self.history if run.active]
+        return self.roster.active()
 
     def hear_out(self) -> None:
         """Return when users' functions were called for all ends so far."""
@@ -682,25 +561,8 @@ class Session:
     def close(self) -> None:
         """Give threads back; what runs goes on."""
         self.databases.close()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._machinery.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         self._listeners.close()
-
-
-def _snapshot(runs: Sequence[Run]) -> tuple[Counts, list[str]]:
-    from smartcore.progress import Counts
-
-    runs = [run.latest for run in runs]
-    states = [run.status.state for run in runs]
-    counts = Counts(
-        queued=states.count(State.QUEUED),
-        running=states.count(State.RUNNING) + states.count(State.PAUSED),
-        completed=states.count(State.COMPLETED),
-        failed=sum(state in {State.FAILED, State.TIMEOUT, State.LOST} for state in states),
-        cancelled=states.count(State.CANCELLED),
-    )
-    return counts, [run.name for run in runs if run.status.state is State.RUNNING]

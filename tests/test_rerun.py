@@ -282,7 +282,7 @@ def test_a_database_whose_server_died_is_started_again(tmp_path: Path) -> None:
         exp.start(database)
         (job,) = jobs(path, "orchestrator_0")
         os.kill(spawn.parse(job)[0], signal.SIGKILL)
-        exp._session.wait(exp._session.started([database]))
+        exp._session.wait(exp._session.roster.started([database]))
         exp.start(database)
         assert database.is_active()
         assert [run.run_id for run in exp._session.history] == [0, 1]

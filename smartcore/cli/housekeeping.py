@@ -15,13 +15,17 @@ import click
 
 from smartcore.amounts import span
 from smartcore.error import SmartcoreError
+from smartcore.log import get_logger
 
+from .experiments import observer_of
 from .output import Json, json_option, print_json, print_table
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
     from smartcore.housekeeping import Leftover, Orphan, Overview, Place
     from smartcore.launch.run import Run
+
+log = get_logger(__name__)
 
 OLDER_THAN = 7.0
 
@@ -308,10 +312,27 @@ def _end(shell: Shell, orphans: Sequence[Orphan]) -> list[str]:
             # Somebody may have taken it up while we asked.
             (place,) = find_places(runtime, processes, [path])
             own = [one for one in find_orphans(place, processes) if one.identity in agreed]
+            _stop(shell, place, own)
+            processes = own_processes()
+            own = [one for one in find_orphans(place, processes) if one.identity in agreed]
             end_orphans(place, own, runtime, grace)
         except SmartcoreError as error:
             errors.append(f"{path}: {error}")
     return errors
+
+
+def _stop(shell: Shell, place: Place, orphans: Sequence[Orphan]) -> None:
+    """Let the launcher end what it can, as it knows how its processes want to be ended: some run
+    commands end what they have started at once if all their processes are signalled.
+    """
+    known = [] if place.story is None or place.gone else place.story.runs
+    led = {orphan.identity for orphan in orphans if orphan.led}
+    if names := {run.name for run in known if run.job in led}:
+        try:
+            with observer_of(shell, place.path) as observer:
+                observer.stop(names)
+        except SmartcoreError as error:
+            log.debug("%s: what is left is ended without its launcher: %s", place.path, error)
 
 
 def _remove(leftovers: Sequence[Leftover]) -> list[str]:

@@ -354,6 +354,23 @@ def test_another_process_takes_up_what_a_killed_driver_left(inside: str, tmp_pat
     assert states == {State.CANCELLED}
 
 
+def test_what_has_no_driver_is_ended_with_its_data_written(inside: str, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from smartcore import Experiment;"
+        "exp = Experiment('real', sys.argv[1], launcher='slurm'); db = exp.create_database();"
+        "db.enable_checkpoints(1000); exp.start(db); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = tmp_path / "exp"
+    path.mkdir()
+    argv = [sys.executable, "-c", program, str(path)]
+    subprocess.run(argv, timeout=LIMIT, check=False)
+    shell("db", "connect", str(path), "SET", "key", "value")
+    assert "orchestrator_0" in shell("gc", str(path), "--yes")
+    (row,) = json.loads(shell("db", "list", str(path), "--json"))
+    assert not row["running"]
+    assert (path / "orchestrator" / "orchestrator_0.rdb").is_file()
+
+
 # -- as a batch job -----------------------------------------------------------------------------
 
 

@@ -155,7 +155,29 @@ class Session:
         :param skip_completed: leave out what has completed or is running
         :param policy: what a failure leads to
         """
-        given, started = models_of(entities), entities
+        given = models_of(entities)
+        outstanding = self._checked(entities, skip_completed)
+        names = [entity.name for entity in outstanding]
+        self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
+        # Modules are loaded before anything runs: Python takes a Ctrl-C that hits the making of a
+        # class for unhandled, and would die of it at its very end.
+        display = self._display(len(given)) if block else None
+        with self._launching(stops=kill_on_interrupt):
+            for database in databases_of(outstanding):
+                # First: a driver that is killed meanwhile leaves shards that can be taken up.
+                self.journal.database(database.db_identifier, database.checkpoint_file)
+                self.databases.start(database)
+            self._start_models(models_of(outstanding), entities, policy)
+            runs = [self.runs[model.name] for model in given]
+            if block:
+                with self._awaiting(runs if kill_on_interrupt else ()):
+                    self._show(runs, display)
+        failed = [run.latest for run in runs if run.latest.failed]
+        if block and raise_on_failure and failed:
+            raise StepFailedError("\n".join(report.failure(run) for run in failed))
+
+    def _checked(self, entities: Sequence[Startable], skip_completed: bool) -> Sequence[Startable]:
+        """Those to start, when nothing speaks against it."""
         self.databases.forget_ended(self.runs)
         self._recall(self.roster.names_of(entities))
         if skip_completed:
@@ -177,33 +199,24 @@ class Session:
             self.databases.check(database)
         self.steps.check(models_of(entities))
         _ = self.journal  # a second driver is refused before anything is launched
-        models = models_of(entities)
-        names = [entity.name for entity in entities]
-        self.registry.emit("smartcore_before_start", experiment=self.name, names=names)
-        # Modules are loaded before anything runs: Python takes a Ctrl-C that hits the making of a
-        # class for unhandled, and would die of it at its very end.
-        display = self._display(len(given)) if block else None
+        return entities
+
+    @contextmanager
+    def _launching(self, *, stops: bool = True) -> Iterator[None]:
+        """What goes wrong in here takes along what was launched in here.
+
+        :param stops: so does Ctrl-C
+        """
         before = len(self.history)
-        with self.interrupts(stops=kill_on_interrupt) as interrupts:
+        with self.interrupts(stops=stops) as interrupts:
             try:
-                for database in databases_of(entities):
-                    # First: a driver that is killed meanwhile leaves shards that can be taken up.
-                    self.journal.database(database.db_identifier, database.checkpoint_file)
-                    self.databases.start(database)
-                self._start_models(models, started, policy)
-                runs = [self.runs[model.name] for model in given]
-                if block:
-                    with self._awaiting(runs if kill_on_interrupt else ()):
-                        self._show(runs, display)
+                yield
             except BaseException as error:
-                # Ctrl-C, or a database that failed: what this call launched goes with it.
-                if kill_on_interrupt or isinstance(error, Exception):
+                # Ctrl-C, or a database that failed.
+                if stops or isinstance(error, Exception):
                     interrupts.stopping()
                     self.abandon(self.history[before:])
                 raise
-        failed = [run.latest for run in runs if run.latest.failed]
-        if block and raise_on_failure and failed:
-            raise StepFailedError("\n".join(report.failure(run) for run in failed))
 
     def _recall(self, names: Iterable[str]) -> None:
         """Learn how what earlier drivers launched under these names stands now.
@@ -232,14 +245,9 @@ class Session:
         names = list(dict.fromkeys([*self.roster.names_of([database]), *shard_names(database)]))
         self._recall(names)
         self.roster.earlier.refuse(names)
-        journal, before = self.journal, len(self.history)
-        with self.interrupts() as interrupts:
-            try:
-                self.restarts.restart(database)
-            except BaseException:
-                interrupts.stopping()
-                self.abandon(self.history[before:])
-                raise
+        journal = self.journal
+        with self._launching():
+            self.restarts.restart(database)
         journal.database(database.db_identifier, database.checkpoint_file)
         return database
 

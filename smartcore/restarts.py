@@ -129,31 +129,38 @@ class Restarts:
         :raises DatabaseError: it never ran, is another experiment's, or does not come to serve
         :raises UnsupportedError: it is a batch job
         """
-        from smartcore.database.restart import restart_shards, tell_restarted
-
         live = self._last(database)
         backend = self._registry.database(live.backend)
+        self._databases.restarting = {live.step_of(shard.index).name for shard in live.shards}
+        try:
+            self._restart(database, live, backend)
+        finally:
+            self._databases.restarting = set()
+
+    def _restart(
+        self, database: Orchestrator, live: LiveDatabase, backend: DatabaseBackend
+    ) -> None:
+        from smartcore.database.restart import restart_shards, tell_restarted
+
         ended, problem = self._end_what_must(live, backend)
+        back = [shard for shard in live.shards if shard.name in ended]
+        self._databases.restarting = {live.step_of(shard.index).name for shard in back}
         kept = {shard.name: backend.saved(shard) for shard in live.shards}
         replaced = {name: run for name in ended if (run := self._run_of(live, name)) is not None}
         ground = self._databases.ground(database, together=False) if live.nodes else None
         runner = ShardRunner(
             self._book, database, self._builder, ground, list(dict.fromkeys(replaced.values()))
         )
-        self._databases.restarting = set(ended)
-        try:
-            made = restart_shards(
-                live,
-                list(ended),
-                runner,
-                backend,
-                Path(database.checkpoint_file),
-                needs={name: run.step.resources for name, run in replaced.items()},
-                ground=ground,
-                timeout=timedelta(seconds=self._config.number("database.start_timeout")),
-            )
-        finally:
-            self._databases.restarting = set()
+        made = restart_shards(
+            live,
+            list(ended),
+            runner,
+            backend,
+            Path(database.checkpoint_file),
+            needs={name: run.step.resources for name, run in replaced.items()},
+            ground=ground,
+            timeout=timedelta(seconds=self._config.number("database.start_timeout")),
+        )
         database.bind(made, backend)
         self._databases.take(database)
         tell_restarted(made, backend, ended, kept)

@@ -537,10 +537,11 @@ class Session:
     def _ended(self, run: Run) -> None:
         self._heed(run)
         self.journal.ended(run)
+        shard = run.kind == SHARD
         # A shard that ends before its database serves is told of by the start's own error.
-        quiet = run.kind == SHARD and run.name not in self.databases.shards
-        if run.failed and not quiet:
-            shard = run.kind == SHARD
+        quiet = shard and run.name not in self.databases.shards
+        # A server that ends with code 0 was told to, but not from here: by a signal, or a person.
+        if (run.failed or is_unexplained(run)) and not quiet:
             log.error("%s", self.restarts.obituary(run) if shard else report.failure(run))
         if run.successor is not None:
             log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)

@@ -14,7 +14,11 @@ TAIL_LINES = 10
 TAIL_BYTES = 4096
 # What a server says to a client that sent no password: to a command, and to HELLO.
 REFUSALS = ("NOAUTH", "HELLO must be called with the client already authenticated")
-
+_VERBS = {
+    State.LOST: "is lost",
+    State.TIMEOUT: "ran out of time",
+    State.COMPLETED: "has ended, and nobody here asked it to,",
+}
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
@@ -33,13 +37,14 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
 
 
 def failure(run: Run, *, output: bool = False) -> str:
-    """One message about a failed run: cause, code or signal, host, and the tail of its ``.err``.
+    """One message about a run that failed, or a server that ended: cause, code or signal, host,
+    and the tail of its ``.err``.
 
     :param output: with the tail of its ``.out``, too
     """
     status = run.status
     host = f" on {status.host}" if status.host else ""
-    verb = {State.LOST: "is lost", State.TIMEOUT: "ran out of time"}.get(status.state, "failed")
+    verb = _VERBS.get(status.state, "failed")
     cause = f": {status.reason}" if status.reason else ""
     last = tail(run.step.stderr)
     shown = "".join(f"\n    {line}" for line in last.splitlines())

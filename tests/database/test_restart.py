@@ -101,6 +101,30 @@ def test_settings_and_passwords_and_the_output_of_each_life_stay(exp: Experiment
     assert exp.status(database).state is State.RUNNING
 
 
+def test_a_shard_that_was_told_to_end_from_elsewhere_is_told_of(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    os.kill(pid_of(Path(exp.exp_path), "orchestrator_0"), signal.SIGTERM)
+    exp.wait("orchestrator_0", timeout=PATIENCE)
+    exp.restart(database)  # the end is told of by now
+    (error,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert error.startswith("orchestrator_0 has ended, and nobody here asked it to, on ")
+    assert "Received SIGTERM" in error
+    assert "all its data are lost" in error
+
+
+def test_shards_that_a_restart_ends_are_no_errors(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database()
+    exp.start(database)
+    exp.restart(database)
+    exp.stop(database)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_stopped_database_comes_back_where_it_was(exp: Experiment) -> None:
     database = exp.create_database(db_nodes=3)
     database.enable_checkpoints(1000)

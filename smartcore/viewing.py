@@ -113,7 +113,8 @@ def _view(
     try:
         known = _read(checkpoint, secrets=False)
     except PathNotFoundError as error:
-        return replace(view, problem=_STARTS if view.running else str(error))
+        starts = f"{_STARTS}, or {checkpoint.name} was removed"
+        return replace(view, problem=starts if view.running else str(error))
     except SmartcoreError as error:
         return replace(view, problem=str(error))
     # An earlier life may have had more shards.

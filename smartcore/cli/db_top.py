@@ -79,7 +79,11 @@ def top(
                 for look in watch.looks(once):
                     click.echo(json.dumps(look_facts(look), ensure_ascii=False))
             elif once or not is_terminal(sys.stdout):
-                print_table(without_blanks([dict(row) for row in _rows(watch.look())]))
+                if rows := _rows(watch.look()):
+                    print_table(without_blanks([dict(row) for row in rows]))
+                for view in watch.views:
+                    if view.running and view.problem:
+                        click.echo(f"{view.identifier}: {view.problem}", err=True)
             else:
                 _live(watch)
         except KeyboardInterrupt:

@@ -17,6 +17,7 @@ REFUSALS = ("NOAUTH", "HELLO must be called with the client already authenticate
 _VERBS = {
     State.LOST: "is lost",
     State.TIMEOUT: "ran out of time",
+    State.CANCELLED: "was stopped",
     State.COMPLETED: "has ended, and nobody here asked it to,",
 }
 

@@ -271,6 +271,9 @@ def test_the_addresses_of_an_earlier_life_are_not_asked(lab: Lab, tmp_path: Path
     assert (kept["keys"], kept["problem"]) == (None, "it is being started and does not serve yet")
     done = lab.run("connect", tmp_path, "--db", "kept")
     assert (done.returncode, "does not serve yet" in done.stderr) == (1, True)
+    done = lab.run("top", tmp_path, "--once")
+    assert "plain" in done.stdout or "orchestrator" in done.stdout
+    assert done.stderr == "kept: it is being started and does not serve yet\n"
 
 
 def retell(lab: Lab, path: Path, old: str, new: str) -> None:

@@ -131,7 +131,6 @@ def _ask(shell: Shell, view: DatabaseView) -> tuple[Sequence[ShardStatistics], s
 
 
 def _line(row: Mapping[str, Json], path: Path | None) -> dict[str, Json]:
-
     memory = row.get("memory")
     shown = {
         "experiment": row["experiment"],

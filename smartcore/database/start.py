@@ -92,25 +92,16 @@ def start_database(
         raise DatabaseError(f"the database {database.db_identifier!r} is running; stop it first")
     server = server or backend.find(environment)
     backend.check(server, server_options(database, backend))
-    certificate, peers = _certificates(database, backend, server)
+    if database.allow_unauthenticated is not None:
+        allow_unauthenticated = database.allow_unauthenticated
+    credentials = _credentials(database, backend, server, allow_unauthenticated)
     hosts = [] if ground is not None else listen_hosts(database.interface)
-    directory = Path(database.path)
-    directory.mkdir(parents=True, exist_ok=True)
-    given = database.allow_unauthenticated
+    Path(database.path).mkdir(parents=True, exist_ok=True)
     _tell_what_it_reads(database, backend)
-    credentials = replace(
-        new_credentials(open_access=allow_unauthenticated if given is None else given),
-        certificate=certificate,
-        peers=peers,
-    )
     _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
-    auth, admin = secret_files(database)
     # What it says is not true any more, with other passwords and in a while with other addresses.
     Path(database.checkpoint_file).unlink(missing_ok=True)
-    write_secret(auth, credentials.user, credentials.password)
-    write_secret(admin, credentials.admin, credentials.admin_password)
-    if certificate is not None:
-        write_private(certificate.file, certificate.authority)
+    auth, admin = _write_secrets(database, credentials)
     nodes: tuple[str, ...] = ()
     if ground is None:
         shards, steps = _serving(
@@ -140,6 +131,23 @@ def start_database(
         runner.stop()
         raise
     return live
+
+
+def _credentials(
+    database: Orchestrator, backend: DatabaseBackend, server: Server, open_access: bool
+) -> Credentials:
+    certificate, peers = _certificates(database, backend, server)
+    made = new_credentials(open_access=open_access)
+    return replace(made, certificate=certificate, peers=peers)
+
+
+def _write_secrets(database: Orchestrator, credentials: Credentials) -> tuple[Path, Path]:
+    auth, admin = secret_files(database)
+    write_secret(auth, credentials.user, credentials.password)
+    write_secret(admin, credentials.admin, credentials.admin_password)
+    if credentials.certificate is not None:
+        write_private(credentials.certificate.file, credentials.certificate.authority)
+    return auth, admin
 
 
 def _tell_what_it_reads(database: Orchestrator, backend: DatabaseBackend) -> None:

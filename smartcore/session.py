@@ -42,6 +42,7 @@ from smartcore.registry import Registry
 from smartcore.restarts import Restarts
 from smartcore.roster import Roster
 from smartcore.spec import (
+    Cause,
     JobId,
     Launcher,
     State,
@@ -537,12 +538,10 @@ class Session:
     def _ended(self, run: Run) -> None:
         self._heed(run)
         self.journal.ended(run)
-        shard = run.kind == SHARD
-        # A shard that ends before its database serves is told of by the start's own error.
-        quiet = shard and run.name not in self.databases.shards
-        # A server that ends with code 0 was told to, but not from here: by a signal, or a person.
-        if (run.failed or is_unexplained(run)) and not quiet:
-            log.error("%s", self.restarts.obituary(run) if shard else report.failure(run))
+        if run.kind == SHARD:
+            self._shard_ended(run)
+        elif run.failed:
+            log.error("%s", report.failure(run))
         if run.successor is not None:
             log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
         self.telemetry.ended(run)
@@ -551,6 +550,13 @@ class Session:
         )
         self._listeners.tell(run)
         self._spread(run)
+
+    def _shard_ended(self, run: Run) -> None:
+        # One that ends before its database serves is told of by the start's own error. One that
+        # ends with code 0, or was cancelled, was told to, but not from here: by somebody else.
+        wanted = run.status.cause is Cause.STOPPED or self._stopped_by_shell(run)
+        if run.name in self.databases.shards and (run.failed or not wanted):
+            log.error("%s", self.restarts.obituary(run))
 
     def native_ids(self) -> Mapping[JobId, str]:
         """What the workload manager calls everything that was launched, at the price of few

@@ -273,6 +273,20 @@ def test_a_shard_that_dies_is_told_of(
     assert "orchestrator_0 failed" in caplog.text
 
 
+def test_a_shard_that_somebody_cancelled_is_told_of(
+    inside: str, slurm: Cluster, exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database(db_nodes=3)
+    exp.start(database)
+    runs = json.loads(shell("status", exp.exp_path, "--json"))["runs"]
+    (job,) = (run["job"] for run in runs if run["name"] == "orchestrator_1")
+    slurm.run("scancel", job)
+    wait_until(lambda: "orchestrator_1 was stopped" in caplog.text)
+    assert "orchestrator_1: all its data are lost" in caplog.text
+    exp.stop(database)
+    assert "orchestrator_0 was stopped" not in caplog.text
+
+
 def test_a_shard_that_died_comes_back_on_its_node(inside: str, exp: Experiment) -> None:
     database = exp.create_database(db_nodes=3)
     database.enable_checkpoints(1000)

@@ -12,6 +12,9 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from smartcore.error import LauncherError
 from smartcore.spec import (
@@ -64,6 +67,15 @@ def wait_until(
         if time.monotonic() > deadline:
             raise AssertionError(f"not seen within {patience.total_seconds():g} s: {what}")
         time.sleep(_PAUSE)
+
+
+def lacks(reason: str) -> NoReturn:
+    """Skip a test that needs what this host lacks; with ``CI=true``, where nothing may be lacking,
+    fail it.
+    """
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def wait_for_ends(

@@ -25,7 +25,7 @@ from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.observe import Observer
 from smartcore.registry import Registry
 from smartcore.spec import Node, State
-from smartcore.testing.running import wait_until
+from smartcore.testing.running import lacks, wait_until
 from smartcore.viewing import view_databases
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ print(client.get("key7"), os.environ["NODE_NAME"])
 @pytest.fixture
 def registry(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     if shutil.which("redis-server") is None:
-        assert os.environ.get("CI") != "true", "redis-server is not installed"
-        pytest.skip("redis-server is not installed")
+        lacks("redis-server is not installed")
     site.add("placing", HOOKS, files={"placing_parts": PARTS})
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -306,8 +305,7 @@ def test_where_there_are_no_nodes_mpirun_starts_shards_on_this_host(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single_cmd: bool
 ) -> None:
     if shutil.which("mpirun") is None:
-        assert os.environ.get("CI") != "true", "Open MPI is not installed"
-        pytest.skip("Open MPI is not installed")
+        lacks("Open MPI is not installed")
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("OMPI_MCA_oob_tcp_if_include", "lo")

@@ -81,6 +81,11 @@ COMMANDS = (
     ("explain", "poor"),
     ("explain", "big_1"),
     ("plan",),
+    ("db", "list", "--json"),
+    ("db", "info"),
+    ("db", "info", "--json"),
+    ("db", "top", "--once"),
+    ("db", "connect", "--db", "orchestrator", "--json"),
 )
 GENERAL = (("ps",), ("ps", "--json"), ("gc", "--dry-run"), ("info",), ("databases", "list"))
 

@@ -6,12 +6,12 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from smartcore.error import DatabaseError
 from smartcore.spec import Server
+from smartcore.testing.running import lacks
 from smartcore_redis.backend import RedisBackend, ValkeyBackend
 
 # Where scripts/setup puts it.
@@ -24,9 +24,9 @@ def redis_of_this_host() -> Server:
     try:
         found = RedisBackend().find({"PATH": os.environ.get("PATH", os.defpath)})
     except DatabaseError as error:
-        _missing(str(error))
+        lacks(str(error))
     if Path(found.executable).name != "redis-server" or found.source != "PATH":
-        _missing("redis-server is not installed; on Debian: apt-get install redis-server")
+        lacks("redis-server is not installed; on Debian: apt-get install redis-server")
     return found
 
 
@@ -37,7 +37,7 @@ def valkey_of_the_wheel() -> Server:
         # Without PATH only the wheel is left.
         return ValkeyBackend().find({"PATH": ""})
     except DatabaseError as error:
-        _missing(str(error))
+        lacks(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +47,5 @@ def redis_6() -> Server:
         reason = "Redis 6.2 is not installed; scripts/setup does: make test"
         if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
             pytest.skip("no wheel of Redis 6.2 for this Python or platform")
-        _missing(reason)
+        lacks(reason)
     return RedisBackend().find({}, setting=str(_OLD_REDIS))
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import struct
+import sys
 
 from smartcore.launch.child import Failure
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from smartcore.launch.shard import Spec
 
 _SIOCGIFADDR = 0x8915  # netdevice(7)
+_LISTENS = "0A"  # in /proc/net/tcp
 
 
 class Listening:
@@ -110,9 +112,11 @@ class Listening:
                         probe.bind((address, port + offset))
                         probe.listen(1)
                     except OSError as error:
+                        taken = error.errno == errno.EADDRINUSE
                         raise Failure(
                             f"{self._name}: port {port + offset} of {address} on {self._node}:"
-                            f" {error.strerror}; {self._advice()}"
+                            f" {error.strerror}{_owner(address, port + offset) if taken else ''};"
+                            f" {self._advice()}"
                         ) from None
 
     def _advice(self) -> str:
@@ -125,6 +129,34 @@ class Listening:
         for holder in self._held:
             holder.close()
         self._held.clear()
+
+
+def _owner(address: str, port: int) -> str:
+    from pathlib import Path
+
+    # As /proc/net/tcp has it (man 5 proc): whose a socket is stands there for all to see, which
+    # process has it only for its user.
+    found: list[list[str]] = []
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in Path("/proc/net", table).read_text().splitlines()]
+            found += [row for row in rows[1:] if row[1].endswith(f":{port:04X}")]
+    # Others may have this port of another address; who listens at all addresses comes next.
+    shown = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
+    for row in sorted(found, key=lambda row: (row[3] != _LISTENS, row[1] != shown)):
+        return f" by {_holder(f'socket:[{row[9]}]')} of the user with uid {row[7]}"
+    return ""
+
+
+def _holder(link: str) -> str:
+    from pathlib import Path
+
+    for process in Path("/proc").glob("[0-9]*"):
+        # Processes end meanwhile, and those of others do not show what they have open.
+        with contextlib.suppress(OSError):
+            if any(str(file.readlink()) == link for file in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+    return "a process"
 
 
 def _interfaces() -> list[str]:

@@ -255,6 +255,7 @@ def test_a_port_that_was_asked_for_and_is_in_use_is_an_error(
         child = shards.start(step)
         said = died(child)
     assert f"port {port} of 127.0.0.1" in said and "in use" in said
+    assert f" (pid {os.getpid()}) of the user with uid {os.getuid()};" in said
     assert child.returncode == 125
     assert not (tmp_path / "db/orchestrator_0.out").exists()
 

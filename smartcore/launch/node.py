@@ -1,12 +1,12 @@
 """Runs the first task of a node, with sidecars that all tasks of the node share.
 
 A program: ``python -I -S node.py SPEC PROGRAM [ARGUMENT...]``. SPEC is a JSON file that
-:mod:`smartcore.launch.colocation` writes. Only here it is known which node this is and which of its
+:mod:`smartcore.launch.beside` writes. Only here it is known which node this is and which of its
 ports is free, so SPEC has words in the place of both. The program gets the variables of SPEC, by
 which it finds the sidecars.
 
 A node's only task is as with :mod:`smartcore.launch.sidecar`. Of several, the first runs this, and
-the others the shell script of :mod:`smartcore.launch.colocation`, which costs them no Python: they
+the others the shell script of :mod:`smartcore.launch.beside`, which costs them no Python: they
 wait at a named pipe (``PLACE-NODE.go``) until the sidecars serve, read what they find them by from
 ``PLACE-NODE.env``, say who they are through another one (``PLACE-NODE.come``), and become their
 program. The sidecars end when the programs of all of them have ended, whichever is the last.
@@ -17,7 +17,7 @@ The host, its child, has the sidecars, and may stay behind.
 """
 
 # Nothing that takes long to import: no pathlib, subprocess, dataclasses.
-# ruff: noqa: PTH100, PTH103, PTH108, PTH120, PTH123
+# ruff: noqa: PTH100, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ import json
 import os
 import random
 import socket
-import stat
 import sys
 import time
 import zlib
@@ -45,6 +44,7 @@ from smartcore.launch.child import (
     say,
 )
 from smartcore.launch.filling import filled, write_file
+from smartcore.launch.others import Others, exited
 from smartcore.launch.sidecar import Sidecar, Supervisor, supervise
 
 TYPE_CHECKING = False  # `typing` takes long to import
@@ -93,8 +93,6 @@ KEY_WORD = "-n0de1d-"
 # Stands for a port: none is so large, and nothing else in a configuration is.
 PORT_WORD = 731_904_000_000_000
 
-_GO = b"g"
-_NO = b"n"
 _SERVES = b"s"
 _OTHERS_GO_ON = b"o"
 
@@ -156,111 +154,6 @@ def load(path: str) -> tuple[Spec, str, socket.socket | None]:
     return spec, node, holder
 
 
-def shell_lines(env: dict[str, str]) -> str:
-    """What a shell reads to give its program these variables, whatever they are called."""
-    exports, words = "", ""
-    for name, value in env.items():
-        quoted = "'" + value.replace("'", "'\\''") + "'"
-        if name.isidentifier() and name.isascii():
-            exports += f"export {name}={quoted}\n"
-        else:
-            words += f" '{name}='{quoted}"
-    return exports + (f'set -- /usr/bin/env{words} "$@"\n' if words else "")
-
-
-# -- the other tasks ------------------------------------------------------------------------------
-
-
-class Others:
-    """The tasks of this node besides the first: they wait for its sidecars, and are waited for.
-
-    :param place: begins the paths of what they share
-    :param count: how many there are
-    """
-
-    def __init__(self, place: str, count: int, signals: Signals) -> None:
-        self._place, self._missing, self._signals = place, count, signals
-        self._running: list[int] = []
-        self._rest = b""
-        _own_directory(os.path.dirname(place))
-        # Both ends: who opens one finds the other open, for as long as this process lives.
-        self._go = _pipe(f"{place}.go")
-        self._come = _pipe(f"{place}.come")
-        os.set_blocking(self._come, False)
-        signals.also(self._come)
-
-    @property
-    def missing(self) -> bool:
-        """True if some have not come yet."""
-        return self._missing > 0
-
-    @property
-    def some(self) -> bool:
-        """True if some run, or may come yet."""
-        return self.missing or bool(self._running)
-
-    def let_go(self, env: dict[str, str]) -> None:
-        """Let them run their programs with these variables."""
-        write_file(f"{self._place}.env", shell_lines(env))
-        os.write(self._go, _GO * self._missing)
-
-    def refuse(self) -> None:
-        """Let them end without having run anything."""
-        os.write(self._go, _NO * self._missing)
-
-    def look(self) -> None:
-        """See who has come, and who has ended."""
-        with contextlib.suppress(BlockingIOError):
-            lines = (self._rest + os.read(self._come, 65536)).split(b"\n")
-            self._rest = lines.pop()
-            for line in lines:
-                self._missing -= 1
-                with contextlib.suppress(ProcessLookupError):
-                    pidfd = os.pidfd_open(int(line))
-                    self._running.append(pidfd)
-                    self._signals.also(pidfd)
-        for pidfd in [pidfd for pidfd in self._running if _exited(pidfd)]:
-            self._running.remove(pidfd)
-            self._signals.no_longer(pidfd)
-            os.close(pidfd)
-        if not self.missing:
-            self.remove()
-
-    def remove(self) -> None:
-        """Remove the files that they needed to come."""
-        for end in ("go", "come", "env"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._place}.{end}")
-
-
-def _own_directory(path: str) -> None:
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    facts = os.lstat(path)
-    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077 or not stat.S_ISDIR(facts.st_mode):
-        raise Failure(
-            f"{path} on {os.uname().nodename} is somebody else's, or open to others; set"
-            " SMARTCORE_RUNTIME_DIR to another directory"
-        )
-
-
-def _pipe(path: str) -> int:
-    with contextlib.suppress(FileExistsError):
-        os.mkfifo(path, 0o600)
-    descriptor = os.open(path, os.O_RDWR)
-    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Failure(f"{path} is in the way; remove it")
-    return descriptor
-
-
-def _exited(pidfd: int) -> bool:
-    import select
-
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 # -- the host, which has the sidecars -------------------------------------------------------------
 
 
@@ -308,7 +201,7 @@ def _attend(
         signals.wait(end - time.monotonic() if others.missing and not first else None)
         supervisor.watch()
         others.look()
-        if first and _exited(life):
+        if first and exited(life):
             first = False
             signals.no_longer(life)
             end = time.monotonic() + patience
@@ -366,7 +259,7 @@ def lead(spec: Spec, place: str, count: int, argv: list[str]) -> int:
 
 
 def _run_when_served(spec: Spec, signals: Signals, told: int, pid: int, argv: list[str]) -> int:
-    while not _exited(told):
+    while not exited(told):
         for number in signals.wait(None):
             if number in FORWARDED:
                 os.kill(pid, number)

@@ -16,7 +16,7 @@ it says why on standard error; the exit code is the server's, or 125.
 """
 
 # Nothing that takes long to import: no pathlib, subprocess, dataclasses.
-# ruff: noqa: PTH100, PTH103, PTH106, PTH108, PTH116, PTH120, PTH123
+# ruff: noqa: PTH100, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from smartcore.launch.child import (
 )
 from smartcore.launch.filling import filled, write_file
 from smartcore.launch.listening import Listening
-from smartcore.launch.meeting import meeting_file, pause_after, read_found
+from smartcore.launch.meeting import Participant
 
 VERSION = 2
 ATTEMPTS = 5
@@ -124,6 +124,8 @@ class Shard:
         self.spec = spec
         self.name = spec["shards"][spec["index"]]["name"]
         self.node = node or os.environ.get(spec["node_variable"] or "-", "") or os.uname().nodename
+        names = [shard["name"] for shard in spec["shards"]]
+        self.others = Participant(spec["meeting"], names, spec["index"], spec["tag"])
         self._listening = Listening(spec, self.name, self.node)
         self._signals = signals
         self._pid = 0
@@ -143,41 +145,14 @@ class Shard:
         :param kind: ``here``, or ``ready`` when it serves
         :param answer: of the server, without secrets
         """
-        os.makedirs(self.spec["meeting"], mode=0o700, exist_ok=True)
-        content: Found = {
+        found: Found = {
             "tag": self.spec["tag"],
             "node": self.node,
             "addresses": self.addresses,
             "port": port,
             "answer": answer.decode("latin-1"),
         }
-        write_file(meeting_file(self.spec["meeting"], self.name, kind), json.dumps(content))
-
-    def meet(self, kind: str) -> list[Found]:
-        """What all shards have told, in order.
-
-        :raises Failure: one did not come
-        :raises Interrupted: we are to end
-        """
-        began = time.monotonic()
-        while True:
-            found = {name: self._other(name, kind) for name in self._names()}
-            missing = [name for name, where in found.items() if where is None]
-            if not missing:
-                return [where for where in found.values() if where is not None]
-            elapsed = time.monotonic() - began
-            if elapsed > self.spec["patience"]:
-                raise Failure(
-                    f"{self.name} waited {self.spec['patience']:g} s in {self.spec['meeting']} for"
-                    f" {', '.join(missing)}; do all nodes have this directory, and did all start?"
-                )
-            self._pause(pause_after(elapsed))
-
-    def _names(self) -> list[str]:
-        return [shard["name"] for shard in self.spec["shards"]]
-
-    def _other(self, name: str, kind: str) -> Found | None:
-        return read_found(self.spec["meeting"], name, kind, self.spec["tag"])
+        self.others.tell(kind, found)
 
     def take_port(self) -> None:
         """Of a port that was asked for, shards of one node take that and those after it.
@@ -187,11 +162,14 @@ class Shard:
         """
         if self.spec["port"] and len(self.spec["shards"]) > 1:
             self.publish("placed", 0)
-            before = self.meet("placed")[: self.spec["index"]]
+            before = self._meet("placed")[: self.spec["index"]]
             self.spec["port"] += [where["node"] for where in before].count(self.node)
 
+    def _meet(self, kind: str) -> list[Found]:
+        return self.others.meet(kind, self.spec["patience"], self._pause)
+
     def _reachable(self, found: list[Found]) -> list[Found]:
-        for name, where in zip(self._names(), found, strict=True):
+        for name, where in zip(self.others.names, found, strict=True):
             if where["node"] != self.node and where["addresses"][0] == self.addresses[0]:
                 raise Failure(
                     f"{self.name} on {self.node} and {name} on {where['node']} both listen at"
@@ -199,14 +177,6 @@ class Shard:
                     " another interface"
                 )
         return found
-
-    def leave(self) -> None:
-        """Take back what was written into the meeting directory."""
-        for kind in ("placed", "here", "ready"):
-            with contextlib.suppress(OSError):
-                os.unlink(meeting_file(self.spec["meeting"], self.name, kind))
-        with contextlib.suppress(OSError):
-            os.rmdir(self.spec["meeting"])  # if the others have gone, too
 
     # -- the server -----------------------------------------------------------------------------
 
@@ -222,7 +192,7 @@ class Shard:
         for attempt in range(1, ATTEMPTS + 1):
             port = self._listening.choose_port()
             self.publish("here", port)
-            self._start(self._reachable(self.meet("here")))
+            self._start(self._reachable(self._meet("here")))
             again = attempt < ATTEMPTS and not self.spec["port"]
             if self._answer(port, self.spec["ready"], again=again) is not None:
                 self.publish("ready", port, self._inquire(port))
@@ -402,7 +372,7 @@ def main(arguments: list[str]) -> int:
         code = -interrupted.number
     finally:
         shard.end_server()
-        shard.leave()
+        shard.others.leave()
     return end_as(code)
 
 

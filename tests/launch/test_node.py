@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from smartcore.launch import node as program
 from smartcore.launch.beside import Elsewhere, beside_on_nodes, place_of, tasks_script
+from smartcore.launch.others import shell_lines
 from smartcore.launch.proc import start_time
 from smartcore.launch.process import write_files
 from smartcore.spec import Command, LocalRank, Ready, Sidecar
@@ -341,7 +342,7 @@ def test_arguments_and_variables_reach_all_tasks_unchanged(bench: Bench) -> None
     )
 )
 def test_variables_survive_the_shell(env: dict[str, str]) -> None:
-    script = program.shell_lines(env) + 'exec "$@"\n'
+    script = shell_lines(env) + 'exec "$@"\n'
     show = (
         "import os; print(ascii({k: v for k, v in os.environ.items()"
         " if k in ('A', 'b_c', 'd.e', 'f-g')}))"

@@ -159,7 +159,7 @@ def end(servers: Sequence[tuple[int, subprocess.Popen[bytes]]]) -> None:
     # All are asked first: what they do at their end, they do at the same time.
     asked = [ask(port, "SHUTDOWN NOSAVE") for port, _ in servers]
     for connection, (_, process) in zip(asked, servers, strict=True):
-        process.wait()
+        process.wait(60)
         connection.close()
 
 

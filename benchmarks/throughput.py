@@ -71,7 +71,7 @@ def results() -> Iterator[Result]:
         finally:
             for server in started:
                 server.terminate()
-                server.wait()
+                server.wait(60)
 
 
 def compared(program: str, pair: Pair, load: Load) -> Iterator[Result]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 import redis
 
 from smartcore.launch import journal, spawn
+from smartcore.testing.running import wait_until
 
 PATIENCE = 60.0
 OWNER = """
@@ -133,18 +133,15 @@ def test_a_database_that_a_living_experiment_uses_is_left_alone(place: Place) ->
 
 
 def _gone(job: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while spawn.alive(job):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not spawn.alive(job), f"the end of {job}")
 
 
 def _keeperless(place: Place, experiment: str) -> None:
     """Wait until an experiment's keeper, which has nothing left to keep, has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while any(row["experiment"] == experiment for row in place.json("ps")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(
+        lambda: all(row["experiment"] != experiment for row in place.json("ps")),
+        f"the end of the keeper of {experiment}",
+    )
 
 
 def test_a_strangers_server_on_the_port_of_ours_is_left_alone(place: Place) -> None:
@@ -158,10 +155,7 @@ def test_a_strangers_server_on_the_port_of_ours_is_left_alone(place: Place) -> N
     arguments = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
     with subprocess.Popen(arguments, cwd=place.where, stdout=subprocess.DEVNULL) as stranger:
         try:
-            deadline = time.monotonic() + PATIENCE
-            while not _listens(stranger.pid, port):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: _listens(stranger.pid, port), "the stranger's server")
             with redis.Redis(port=port) as client:
                 client.set("theirs", 1)
                 assert place.json("gc", "--yes")["processes"] == []

@@ -143,7 +143,7 @@ def test_no_secret_is_told_or_written_anywhere_but_in_files_for_it(tmp_path: Pat
         said += [run(tmp_path, "-m", "smartcore", *argv) for argv in GENERAL]
     finally:
         driver.kill()
-        driver.communicate()
+        driver.communicate(timeout=100)
         said.append(run(tmp_path, "attach.py", str(exp)))
     said.append(run(tmp_path, "-m", "smartcore", "status", str(exp)))
     told = "".join(said)

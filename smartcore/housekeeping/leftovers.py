@@ -18,6 +18,7 @@ from pathlib import Path
 from smartcore.database.credentials import read_secret
 from smartcore.error import DatabaseFileError
 from smartcore.launch import link, spawn
+from smartcore.launch.run import SHARD, Run
 
 from .places import Place
 
@@ -50,7 +51,8 @@ def find_leftovers(
     found += _dated(_of_index(places))
     for place in idle:
         if not place.gone:
-            own = _dated((*_of_keepers(place), *_scripts(place), *_secrets(place)))
+            files = (*_of_keepers(place), *_scripts(place), *_meetings(place), *_secrets(place))
+            own = _dated(files)
             found += [item for item in own if item.changed < before]
     return found
 
@@ -101,14 +103,25 @@ def _scripts(place: Place) -> Iterator[tuple[Path, str]]:
         yield path, "script of an ended job"
 
 
+def _meetings(place: Place) -> Iterator[tuple[Path, str]]:
+    for path in _children(place.path / ".smartcore" / "meetings"):
+        yield path, "what shards told one another, ended"
+
+
 def _secrets(place: Place) -> Iterator[tuple[Path, str]]:
     # Only of databases that this experiment was the last to start there.
     if place.story is None:
         return
     tags = {str(run.step.tag) for run in place.story.runs}
     for identifier, checkpoint in place.story.databases.items():
-        for path in _secret_files(Path(checkpoint), tags):
+        files = _secret_files(Path(checkpoint), tags)
+        if not Path(checkpoint).exists():
+            files = _never_served(Path(checkpoint).parent, identifier, place.story.runs)
+        for path in files:
             yield path, f"secret of the database {identifier}, ended"
+    beside = {run.step.cwd / f"{run.name}-db.auth.json" for run in place.story.runs}
+    for path in sorted(filter(_is_secret, beside)):
+        yield path, "secret of a database beside a model, ended"
 
 
 def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
@@ -121,14 +134,24 @@ def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
         return
     if not started or not started <= tags:
         return
-    for name in names:
-        path = checkpoint.parent / Path(name).name
-        try:
-            read_secret(path)
-        except DatabaseFileError:
-            continue  # gone, or something else
-        yield path
+    paths = [checkpoint.parent / Path(name).name for name in names]
+    yield from filter(_is_secret, paths)
     yield from (path for name in keys if (path := checkpoint.parent / Path(name).name).is_file())
+
+
+def _never_served(directory: Path, identifier: str, runs: Iterable[Run]) -> Iterator[Path]:
+    pair = [directory / f"{identifier}.{whose}.json" for whose in ("auth", "admin")]
+    yield from filter(_is_secret, pair)
+    keys = {directory / f"{run.name}.pem" for run in runs if run.kind == SHARD}
+    yield from (path for path in sorted(keys) if path.is_file())
+
+
+def _is_secret(path: Path) -> bool:
+    try:
+        read_secret(path)
+    except DatabaseFileError:  # gone, or something else
+        return False
+    return True
 
 
 def _children(directory: Path) -> list[Path]:

@@ -486,6 +486,43 @@ with Experiment("exp", launcher="local") as exp:
     assert any((own / "records").iterdir())
 
 
+def test_secrets_beside_models_and_of_databases_that_never_served_go(lab: Lab) -> None:
+    program = """
+from pathlib import Path
+from smartcore import Experiment
+from smartcore.error import DatabaseError
+with Experiment("exp", launcher="local") as exp:
+    model = exp.create_model("m", exp.create_run_settings("true"))
+    model.colocate_db_uds()
+    exp.start(model)
+    database = exp.create_database()
+    Path(database.path).mkdir()
+    Path(database.path, "orchestrator_0.rdb").write_text("no dump of a server")
+    try:
+        exp.start(database)
+    except DatabaseError:
+        print("failed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=lab.where,
+        env=lab.environment,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert b"failed" in done.stdout
+    left = lab.path / "orchestrator"
+    (left / "orchestrator_0.pem").touch()
+    (lab.path / ".smartcore" / "meetings" / "orchestrator-1").mkdir(parents=True)
+    secrets = [lab.path / "m" / "m-db.auth.json", left / "orchestrator.auth.json"]
+    assert all(secret.is_file() for secret in secrets)
+    assert lab.json("gc", lab.path, "--yes", "--older-than", "0")["errors"] == []
+    assert not any(secret.exists() for secret in secrets)
+    assert [file.name for file in left.iterdir() if file.suffix in {".json", ".pem"}] == []
+    assert not any((lab.path / ".smartcore" / "meetings").iterdir())
+
+
 def test_sockets_without_a_listener_go_and_others_stay(lab: Lab) -> None:
     lab.json("ps")  # makes the directory
     runtime = lab.where / "rt"

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from smartcore.launch.farewell import some
 from smartcore.launch.run import Run
 from smartcore.spec import State
 
@@ -44,7 +45,8 @@ def failure(run: Run, *, output: bool = False) -> str:
     :param output: with the tail of its ``.out``, too
     """
     status = run.status
-    host = f" on {status.host}" if status.host else ""
+    nodes = [share.node for share in run.shares]
+    host = f" on {some(nodes) if nodes else status.host}" if nodes or status.host else ""
     verb = _VERBS.get(status.state, "failed")
     cause = f": {status.reason}" if status.reason else ""
     last = tail(run.step.stderr)

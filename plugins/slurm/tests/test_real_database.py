@@ -279,6 +279,7 @@ def test_a_shard_that_somebody_cancelled_is_told_of(
     (job,) = (run["job"] for run in runs if run["name"] == "orchestrator_1")
     slurm.run("scancel", job)
     wait_until(lambda: "orchestrator_1 was stopped" in caplog.text)
+    assert f"orchestrator_1 was stopped on {database.hosts[1]}" in caplog.text
     assert "orchestrator_1: all its data are lost" in caplog.text
     exp.stop(database)
     assert "orchestrator_0 was stopped" not in caplog.text

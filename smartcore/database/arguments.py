@@ -13,11 +13,11 @@ log = get_logger(__name__)
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-]+")
 _SIZE = re.compile(r"\d+([kmg]b?)?", re.IGNORECASE)
-# Settings of SmartSim that have a meaning for some launchers, or for an inference module.
-KNOWN = frozenset({"run_args", "gpus_per_shard", "cpus_per_shard", "shards_per_node"})
+KNOWN = frozenset({"run_args", "cpus_per_shard", "shards_per_node"})
+# Settings of SmartSim that have a meaning for an inference module only.
 INFERENCE = frozenset(
     {"threads_per_queue", "inter_op_threads", "intra_op_threads", "inter_op_parallelism"}
-    | {"intra_op_parallelism"}
+    | {"intra_op_parallelism", "gpus_per_shard"}
 )
 
 
@@ -100,5 +100,33 @@ def check_further(given: Mapping[str, object]) -> dict[str, object]:
         )
     ignored = sorted(name for name in set(given) & INFERENCE if given[name] is not None)
     if ignored:
-        log.warning("%s set an inference module, which is not loaded; ignored", ", ".join(ignored))
+        log.warning("%s: of an inference module, which is not loaded; ignored", ", ".join(ignored))
     return {name: value for name, value in given.items() if name in KNOWN}
+
+
+def check_arguments(given: object) -> dict[str, str | None]:
+    """Arguments of a run command.
+
+    :raises InputTypeError: no mapping of texts to texts, or None
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InputTypeError(f"run_args must map names of arguments to values, not {given!r}")
+    return {check_argument(arg): check_value(value) for arg, value in (given or {}).items()}
+
+
+def check_argument(arg: str) -> str:
+    """The name of an argument, without the hyphens in front of it.
+
+    :raises InputTypeError: it is no text
+    """
+    return check_text(arg, "name of an argument").strip().lstrip("-")
+
+
+def check_value(value: str | None) -> str | None:
+    """The value of an argument.
+
+    :raises InputTypeError: neither text nor None
+    """
+    if value is not None and not isinstance(value, str):
+        raise InputTypeError(f"the value of an argument must be text or None, not {value!r}")
+    return value

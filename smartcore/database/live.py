@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smartcore.entity import DBNode
 from smartcore.servertype import CLUSTERED, STANDALONE
-from smartcore.spec import Credentials, Server, ShardPlan, Step
+from smartcore.spec import Credentials, Server, ShardAddress, ShardPlan, Step
+from smartcore.spec.settings import RunSettings
 
 DEFAULT_IDENTIFIER = "orchestrator"
 
@@ -123,3 +125,19 @@ def client_environment(databases: Iterable[LiveDatabase]) -> dict[str, str]:
             authority=certificate.file if certificate else None,
         )
     return env
+
+
+def node_of(live: LiveDatabase, step: Step) -> DBNode:
+    """What users see of one of its steps."""
+    own = [shard for shard in live.shards if live.step_of(shard.index) is step]
+    argv = list(step.command.argv[1:])
+    settings = RunSettings(live.server.executable, argv)
+    settings.mpmd += [RunSettings(live.server.executable, argv) for _ in own[1:]]
+    names = dict.fromkeys((step.name, *(shard.name for shard in own)))
+    outputs = [f"{name}{suffix}" for name in names for suffix in (".out", ".err")]
+    ports = [shard.address.port for shard in own]
+    node = DBNode(step.name, own[0].directory, settings, ports, outputs, live.identifier)
+    hosts = [live.hosts[shard.index] for shard in own]
+    node.set_hosts(list(dict.fromkeys(hosts)))
+    node.set_shards([ShardAddress(h, port) for h, port in zip(hosts, ports, strict=True)])
+    return node

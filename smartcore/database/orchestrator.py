@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from smartcore.entity import DBNode, EntityList, TelemetryConfiguration
-from smartcore.error import DatabaseError, InputTypeError, UnsupportedError
-from smartcore.spec import DatabaseBackend, Resources, ShardAddress, ShardStatistics, Step
-from smartcore.spec.settings import RunSettings
+from smartcore.error import DatabaseError, UnsupportedError
+from smartcore.spec import DatabaseBackend, Resources, ShardStatistics
 from smartcore.spec.values import check_count, check_flag, check_hosts, check_text, parse_walltime
 
 from .arguments import (
+    check_argument,
+    check_arguments,
     check_further,
     check_identifier,
     check_interface,
     check_port,
     check_shards,
     check_size,
+    check_value,
 )
-from .live import DEFAULT_IDENTIFIER, LiveDatabase, Placing
+from .live import DEFAULT_IDENTIFIER, LiveDatabase, Placing, node_of
 
 # The name users know and the plugin every installation has; the others are chosen by name.
 DEFAULT_BACKEND: Final = "redis"
@@ -66,7 +68,7 @@ class Orchestrator(EntityList[DBNode]):
     :param single_cmd: on nodes, start all shards with one command: they are one step, and end
         together if one fails. Otherwise each has a step of its own, and survives the others
     :param threads_per_queue: of an inference module, which is not loaded; so are
-        ``inter_op_threads`` and ``intra_op_threads``
+        ``inter_op_threads``, ``intra_op_threads`` and ``gpus_per_shard``
     :param db_identifier: name by which models tell several databases apart
     :param allow_unauthenticated: let in clients that send no password; None leaves it to
         ``SMARTCORE_DB_ALLOW_UNAUTHENTICATED``
@@ -74,8 +76,8 @@ class Orchestrator(EntityList[DBNode]):
     :param queue: queue or partition of the batch job
     :param tls: encrypt connections, which clients must ask for; SmartRedis cannot. None encrypts
         only what the shards of a cluster tell one another, where the server can; False nothing
-    :param kwargs: ``run_args``, ``cpus_per_shard``, ``gpus_per_shard``; ``shards_per_node`` spreads
-        shards over fewer nodes than there are
+    :param kwargs: ``run_args``, ``cpus_per_shard``; ``shards_per_node`` spreads shards over fewer
+        nodes than there are
     :raises UnsupportedError: two shards
     :raises InputError: a value that cannot be used, or an argument that nobody knows
     """
@@ -130,7 +132,7 @@ class Orchestrator(EntityList[DBNode]):
             }
         )
         self.options: dict[str, str] = {}
-        self.run_args = _arguments(self.further.get("run_args"))
+        self.run_args = check_arguments(self.further.get("run_args"))
         self.batch_args: dict[str, str | None] = {}
         self.walltime: str | None = None
         self.cpus: int | None = None
@@ -225,7 +227,7 @@ class Orchestrator(EntityList[DBNode]):
     def bind(self, live: LiveDatabase, backend: DatabaseBackend) -> None:
         """Note that it runs. Called by who started it."""
         self._live, self._server = live, backend
-        self.entities = [_node(live, step) for step in live.steps]
+        self.entities = [node_of(live, step) for step in live.steps]
 
     def unbind(self) -> None:
         """Note that it does not run any more. Called by who stopped it."""
@@ -356,11 +358,11 @@ class Orchestrator(EntityList[DBNode]):
         :raises UnsupportedError: it is to be no batch job
         """
         self._only_batch("set_batch_arg")
-        self.batch_args[_argument(arg)] = _value(value)
+        self.batch_args[check_argument(arg)] = check_value(value)
 
     def set_run_arg(self, arg: str, value: str | None = None) -> None:
         """Set an argument of the run command that places the shards."""
-        self.run_args[_argument(arg)] = _value(value)
+        self.run_args[check_argument(arg)] = check_value(value)
 
     def _only_batch(self, method: str) -> None:
         if not self._batch:
@@ -389,34 +391,3 @@ class Orchestrator(EntityList[DBNode]):
         ]
         for name in names:
             (directory / name).unlink(missing_ok=True)
-
-
-def _node(live: LiveDatabase, step: Step) -> DBNode:
-    own = [shard for shard in live.shards if live.step_of(shard.index) is step]
-    argv = list(step.command.argv[1:])
-    settings = RunSettings(live.server.executable, argv)
-    settings.mpmd += [RunSettings(live.server.executable, argv) for _ in own[1:]]
-    names = dict.fromkeys((step.name, *(shard.name for shard in own)))
-    outputs = [f"{name}{suffix}" for name in names for suffix in (".out", ".err")]
-    ports = [shard.address.port for shard in own]
-    node = DBNode(step.name, own[0].directory, settings, ports, outputs, live.identifier)
-    hosts = [live.hosts[shard.index] for shard in own]
-    node.set_hosts(list(dict.fromkeys(hosts)))
-    node.set_shards([ShardAddress(h, port) for h, port in zip(hosts, ports, strict=True)])
-    return node
-
-
-def _arguments(given: object) -> dict[str, str | None]:
-    if given is not None and not isinstance(given, Mapping):
-        raise InputTypeError(f"run_args must map names of arguments to values, not {given!r}")
-    return {_argument(arg): _value(value) for arg, value in (given or {}).items()}
-
-
-def _argument(arg: str) -> str:
-    return check_text(arg, "name of an argument").strip().lstrip("-")
-
-
-def _value(value: str | None) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InputTypeError(f"the value of an argument must be text or None, not {value!r}")
-    return value

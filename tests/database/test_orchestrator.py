@@ -71,9 +71,11 @@ def test_an_unknown_argument_is_refused_by_name() -> None:
 def test_arguments_of_an_inference_module_are_ignored_with_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    database = Orchestrator(threads_per_queue=2, inter_op_threads=1, cpus_per_shard=4)
+    database = Orchestrator(
+        threads_per_queue=2, inter_op_threads=1, gpus_per_shard=1, cpus_per_shard=4
+    )
     (record,) = caplog.records
-    assert "inter_op_threads, threads_per_queue" in record.getMessage()
+    assert "gpus_per_shard, inter_op_threads, threads_per_queue" in record.getMessage()
     assert database.resources().cpus_per_task == 4
 
 

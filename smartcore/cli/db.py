@@ -187,7 +187,7 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
         "running": view.running,
         "reason": status.reason or None if status else None,
         "seen": status.seen.isoformat(timespec="seconds") if status else None,
-        "checkpoint": str(view.checkpoint),
+        "reconnect file": str(view.checkpoint),
     }
     if known is not None:
         facts |= {

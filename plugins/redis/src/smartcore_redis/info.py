@@ -11,7 +11,7 @@ from functools import partial
 from smartcore.spec import ShardPlan, ShardStatistics
 
 from .conf import data_path
-from .resp import ProtocolError, Refusal, Reply, connect
+from .resp import ProtocolError, Refusal, Reply, connect, login
 
 _MOST_THREADS = 128
 
@@ -25,8 +25,8 @@ def ask_all(shards: Sequence[ShardPlan], timeout: timedelta) -> list[ShardStatis
 
 
 def _ask(shard: ShardPlan, timeout: timedelta) -> ShardStatistics:
-    login = ("AUTH", shard.credentials.admin, shard.credentials.admin_password)
-    questions: list[tuple[str, ...]] = [login, ("INFO",), ("CONFIG", "GET", "save")]
+    asked = ("INFO",), ("CONFIG", "GET", "save")
+    questions: list[tuple[str, ...]] = [login(shard.credentials), *asked]
     if shard.clustered:
         questions.append(("CLUSTER", "INFO"))
     try:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from smartcore.spec import ShardAddress, ShardPlan
+from smartcore.spec import Credentials, ShardAddress, ShardPlan
 from smartcore.spec.addresses import listener_of
 
 
@@ -67,6 +67,11 @@ def _sized(kind: bytes, number: int, stream: BinaryIO) -> Reply:
     if len(data) < number + 2:
         raise EOFError
     return data[:-2].decode("utf-8", "surrogateescape")
+
+
+def login(credentials: Credentials) -> tuple[str, str, str]:
+    """The command by which smartcore itself is let in; a secret."""
+    return "AUTH", credentials.admin, credentials.admin_password
 
 
 def connect(shard: ShardPlan, timeout: timedelta) -> Connection:

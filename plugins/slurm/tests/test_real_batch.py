@@ -113,13 +113,15 @@ def begin_again(cluster: Cluster, bench: Bench, job: JobId, step: Step) -> None:
 
     bench.wait_until(requeued, "requeued, or begun again and ended before anybody looked")
     bench.wait_until_gone(step)
+    bench.wait_until(lambda: cluster.has_left(number(job)), "nodes without its first turn")
 
     def hurried() -> bool:
         # Refused while the requeue goes on, and when it has begun again meanwhile.
         found = bench.launcher.status([job])[job]
         if isinstance(found, Status) and found.state is not State.QUEUED:
             return True
-        argv = ["scontrol", "update", f"JobId={number(job)}", "StartTime=now"]
+        # Not at once: for some moments slurmd holds a job that it was told to abort for running.
+        argv = ["scontrol", "update", f"JobId={number(job)}", "StartTime=now+3"]
         environment = cluster.environment()
         return subprocess.run(argv, env=environment, timeout=60, check=False).returncode == 0
 

@@ -48,6 +48,12 @@ class Cluster:
         """Disturb the cluster, see ci/slurm/README.md."""
         self.run(sys.executable, str(ROOT / "ci/slurm/ctl"), f"--dir={self.directory}", *arguments)
 
+    def has_left(self, number: str) -> bool:
+        """True if no node runs anything of a job any more: slurmd knows its steps by their sockets,
+        and drains a node that is given a job which it still has.
+        """
+        return not any(self.directory.glob(f"spool/*/*_{number}.*"))
+
     def steps(self) -> list[str]:
         """Ids of all steps that run."""
         return self.run("squeue", "--steps", "--noheader", "--format=%i").split()

@@ -525,7 +525,10 @@ class Session:
             self.telemetry.started(run)
 
     def _heed(self, run: Run) -> None:
-        if is_unexplained(run) and self._stopped_by_shell(run):
+        if not is_unexplained(run):
+            return
+        # Of a server that ends as it is told to, a scheduler need not know that it was told.
+        if (run.kind == SHARD and run.stopping) or self._stopped_by_shell(run):
             heed(run, {run.step.tag})
 
     def _stopped_by_shell(self, run: Run) -> bool:

@@ -423,6 +423,8 @@ class Engine:
                         self._waiting.remove(run)
                     self._end(run, Status(State.CANCELLED, cause=Cause.STOPPED))
             ids = [run.job for run in runs if run.job is not None and run.job in self._active]
+            for run in runs:
+                run.stopping = run.active
             if ids:
                 self.launcher.stop(ids)
         except LauncherError as error:

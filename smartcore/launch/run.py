@@ -37,6 +37,7 @@ class Run:
     :param policy: what its failure leads to
     :param group: all that were started with it, itself included
     :param why: why it is being stopped, if not by the user
+    :param stopping: its end was asked for
     :param successor: the run that took its place when it failed
     """
 
@@ -56,6 +57,7 @@ class Run:
     policy: Policy = DEFAULT
     group: Sequence[Run] = ()
     why: str = ""
+    stopping: bool = False
     successor: Run | None = None
 
     @property

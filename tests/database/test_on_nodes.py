@@ -35,13 +35,16 @@ HOOKS = """
 @hookimpl
 def smartcore_register_launchers(registry):
     registry.add("placing", "placing_parts:Placing", run_commands=("on",))
+    registry.add("silent", "placing_parts:Silent", run_commands=("on",))
 
 @hookimpl
 def smartcore_register_run_commands(registry):
     registry.add("on", "placing_parts:On", settings="placing_parts:OnSettings")
 """
 PARTS = """
-from smartcore.spec import Command, Facts, Launcher, Node, Resources, RunCommand, RunSettings
+from smartcore.spec import (
+    Command, Facts, Launcher, Node, Resources, RunCommand, RunSettings, State, Status
+)
 
 
 class Placing(Launcher):
@@ -55,6 +58,28 @@ class Placing(Launcher):
 
     def nodes(self, allocation, /):
         return [Node(f"127.0.3.{number}", 4) for number in (1, 2, 3)]
+
+
+class Silent(Launcher):
+    # As schedulers that do not tell afterwards who ended what.
+    def __init__(self, context, /):
+        self.processes = context.processes
+        self.start, self.stop = self.processes.start, self.processes.stop
+        self.close = self.processes.close
+
+    start = stop = close = None
+
+    def nodes(self, allocation, /):
+        return [Node("127.0.3.1", 4)]
+
+    def status(self, ids, /):
+        return {job: plain(answer) for job, answer in self.processes.status(ids).items()}
+
+
+def plain(answer):
+    if isinstance(answer, Status) and (answer.state, answer.returncode) == (State.CANCELLED, 0):
+        return Status(State.COMPLETED, 0)
+    return answer
 
 
 class On(RunCommand):
@@ -638,3 +663,17 @@ def _clients(database: Orchestrator) -> list[redis.Redis]:
     auth = json.loads(database.live.auth_file.read_text())
     found = [address.split(":") for address in database.live.addresses]
     return [redis.Redis(host=host, port=int(port), **auth) for host, port in found]
+
+
+def test_a_stopped_shard_is_cancelled_though_nobody_tells_that_it_was_stopped(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path), "silent", registry=registry) as exp:
+        database = exp.create_database()
+        exp.start(database)
+        exp.stop(database)
+        status = exp.statuses()["orchestrator_0"]
+        assert (status.state, status.returncode) == (State.CANCELLED, 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

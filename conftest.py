@@ -1,13 +1,17 @@
-"""Fails a run of the tests that leaves processes behind; names them, and ends them."""
+"""Fails a run of the tests that leaves processes behind; names them, and ends them. Lets tests
+press Ctrl-C however the run was started.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
+import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import psutil
 import pytest
@@ -18,13 +22,29 @@ RUNS = "TEST_RUNS"
 # Seconds that what was told to end may take; a keeper goes when it has nothing left to keep.
 PATIENCE = 20
 
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
 _run = uuid.uuid4().hex
 _left = pytest.StashKey[list[str]]()
 _place = pytest.StashKey[Path]()
 
 
 def pytest_configure() -> None:
+    _hear_signals()
     os.environ[RUNS] = " ".join([*os.environ.get(RUNS, "").split(), _run])
+
+
+def _hear_signals() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a
+    # terminal. Programs that tests start would inherit that; of a handler they do not.
+    handlers: dict[signal.Signals, Handler] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGQUIT: signal.SIG_DFL,
+        signal.SIGHUP: lambda number, frame: None,  # the run itself goes on
+    }
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

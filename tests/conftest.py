@@ -16,6 +16,9 @@ import pytest
 from smartcore.launch import journal, spawn
 from smartcore.registry import Registry
 
+# Helpers of several modules of tests.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
 
 class Site:
     """A directory of installed distributions."""

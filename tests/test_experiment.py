@@ -7,22 +7,19 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from drivers import driver, out, proc_with, shell
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smartcore import Experiment
-from smartcore.entity import Ensemble, Model
+from smartcore.entity import Ensemble
 from smartcore.error import (
-    DatabaseError,
-    DatabaseIdConflictError,
     EntityExistsError,
     InputError,
     InputTypeError,
@@ -40,15 +37,6 @@ from smartcore.status import SmartcoreStatus
 def exp(tmp_path: Path) -> Iterator[Experiment]:
     with Experiment("exp", str(tmp_path), launcher="local") as made:
         yield made
-
-
-def shell(exp: Experiment, name: str, script: str, **env: str) -> Model:
-    run = exp.create_run_settings("sh", ["-c", script], env_vars=dict(env))
-    return exp.create_model(name, run)
-
-
-def out(model: Model) -> str:
-    return (Path(model.path) / f"{model.name}.out").read_text()
 
 
 def rows(table: str) -> dict[tuple[str, str], list[str]]:
@@ -214,25 +202,6 @@ def test_arguments_and_variables_arrive_as_they_were_given(
     assert {name: seen_env[name] for name in env} == env
 
 
-def test_models_find_databases_and_prefixes_in_their_environment(exp: Experiment) -> None:
-    db = exp.create_database(db_identifier="store")
-    producer = shell(exp, "producer", "true")
-    producer.enable_key_prefixing()
-    consumer = shell(exp, "consumer", "env")
-    consumer.enable_key_prefixing()
-    consumer.register_incoming_entity(producer)
-    exp.start(db, consumer)
-    env = dict(line.split("=", 1) for line in out(consumer).splitlines() if "=" in line)
-    assert env["SSDB_store"] == db.get_address()[0]
-    assert env["SR_DB_TYPE_store"] == "Standalone"
-    assert env["SSKEYIN"] == "producer"
-    assert env["SSKEYOUT"] == "consumer"
-    auth = Path(env["SMARTCORE_DB_AUTH_store"])
-    assert set(json.loads(auth.read_text())) == {"username", "password"}
-    assert auth.stat().st_mode & 0o077 == 0
-    assert "SSDB" not in os.environ
-
-
 # -- refused before anything is launched --------------------------------------------------------
 
 
@@ -242,81 +211,6 @@ def test_two_entities_of_one_name_are_refused_before_anything_starts(
     with pytest.raises(EntityExistsError, match="given more than once in one start: same"):
         exp.start(shell(exp, "same", "touch ran"), shell(exp, "same", "touch ran"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_two_databases_of_one_identifier_are_refused(exp: Experiment, tmp_path: Path) -> None:
-    with pytest.raises(DatabaseIdConflictError, match="'orchestrator'"):
-        exp.start(exp.create_database(), exp.create_database())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_colocated_identifier_may_not_be_that_of_a_standalone_database(exp: Experiment) -> None:
-    model = shell(exp, "m", "true")
-    model.colocate_db_uds(db_identifier="mine")
-    with pytest.raises(DatabaseIdConflictError, match=r"colocated with 'm'.*'mine'"):
-        exp.start(exp.create_database(db_identifier="mine"), model)
-
-
-@pytest.mark.parametrize("identifier", ["", "orchestrator"])
-def test_two_databases_cannot_be_found_by_the_same_variable(
-    exp: Experiment, identifier: str
-) -> None:
-    model = shell(exp, "m", "true")
-    model.colocate_db_uds(db_identifier=identifier)
-    words = "colocated with 'm' and the database 'orchestrator' would both be found by SSDB;"
-    database = exp.create_database()
-    with pytest.raises(DatabaseIdConflictError, match=words):
-        exp.start(database, model)
-    exp.start(database)
-    with pytest.raises(DatabaseIdConflictError, match=words):
-        exp.start(model)
-    exp.stop(database)
-
-
-def test_a_model_uses_two_standalone_databases_and_its_own_at_once(exp: Experiment) -> None:
-    code = """
-import json, os, redis
-for suffix in ("", "_second", "_near"):
-    with open(os.environ["SMARTCORE_DB_AUTH" + suffix]) as file:
-        auth = json.load(file)
-    host, port = os.environ["SSDB" + suffix].split(":")
-    client = redis.Redis(host=host, port=int(port), **auth)
-    client.set("where", "at" + suffix)
-    kept = client.get("kept")
-    print(client.get("where").decode(), os.environ["SR_DB_TYPE" + suffix], kept and kept.decode())
-    client.set("kept", "by-" + os.environ["MODEL"])
-"""
-    databases = [exp.create_database(), exp.create_database(db_identifier="second")]
-    exp.start(*databases)
-    for name in ("one", "two"):
-        run = exp.create_run_settings(sys.executable, ["-c", code], env_vars={"MODEL": name})
-        model = exp.create_model(name, run)
-        model.colocate_db_tcp(db_identifier="near")
-        exp.start(model)
-    exp.stop(*databases)
-    assert out(model).splitlines() == [
-        "at Standalone by-one",
-        "at_second Standalone by-one",
-        "at_near Standalone None",
-    ]
-
-
-def test_cores_that_the_host_does_not_have_are_refused_by_number(exp: Experiment) -> None:
-    model = shell(exp, "m", "touch ran")
-    model.colocate_db_tcp(custom_pinning=[0, 100_000])
-    with pytest.raises(InputError, match=r"next to 'm' is to run on the cores 100000, which"):
-        exp.start(model)
-    model.colocate_db_tcp(db_cpus=100_000)
-    with pytest.raises(InputError, match=r"change db_cpus"):
-        exp.start(model)
-    assert exp.statuses() == {}
-
-
-def test_ml_models_are_refused_until_they_can_be_stored(exp: Experiment) -> None:
-    model = shell(exp, "m", "true")
-    model.add_ml_model("net", "TORCH", model=b"x")
-    with pytest.raises(UnsupportedError, match=r"'m' has ML models or scripts attached \(net\)"):
-        exp.start(model)
 
 
 def test_a_batch_job_is_refused_where_there_is_no_batch_system(exp: Experiment) -> None:
@@ -398,11 +292,6 @@ def test_what_was_never_started_cannot_be_stopped_or_waited_for(exp: Experiment)
         exp.start("m")  # type: ignore[arg-type]
 
 
-def test_two_shards_are_refused_with_the_reason(exp: Experiment) -> None:
-    with pytest.raises(UnsupportedError, match="2"):
-        exp.create_database(db_nodes=2)
-
-
 # -- ensembles, files, preview ------------------------------------------------------------------
 
 
@@ -442,38 +331,6 @@ def test_a_preview_shows_the_exact_command_and_launches_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shown.txt", "shown_01.txt"]
 
 
-def test_a_preview_while_the_database_runs_shows_no_password(
-    exp: Experiment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    db = exp.create_database()
-    exp.start(db)
-    exp.preview(db, shell(exp, "m", "true"), verbosity_level="developer")
-    shown = capsys.readouterr().out
-    for file in Path(db.path).glob("*.json"):
-        password = json.loads(file.read_text()).get("password")
-        assert password is None or password not in shown
-    assert db.get_address()[0].split(":")[1] in shown
-
-
-def test_a_preview_tells_the_port_of_a_colocated_database_only_when_it_is_known(
-    exp: Experiment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model = shell(exp, "m", "echo $SSDB; exec sleep 1000")
-    model.colocate_db_tcp()
-
-    def shown() -> str:
-        exp.preview(model, verbosity_level="developer", output_format="json")
-        (described,) = json.loads(capsys.readouterr().out)["experiment"]["models"]
-        return str(described["command"]["environment"]["SSDB"])
-
-    assert shown() == "127.0.0.1:<a free port of its node>"
-    exp.start(model, block=False)
-    deadline = time.monotonic() + 60
-    while not out(model) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert shown() == out(model).strip()
-
-
 def test_telemetry_is_written_only_when_switched_on(exp: Experiment, tmp_path: Path) -> None:
     exp.start(shell(exp, "silent", "true"))
     assert not (tmp_path / ".smartcore" / "telemetry").exists()
@@ -488,164 +345,7 @@ def test_telemetry_is_written_only_when_switched_on(exp: Experiment, tmp_path: P
     assert events[-1]["returncode"] == 4
 
 
-# -- databases ----------------------------------------------------------------------------------
-
-USERS_EXAMPLE = """
-from smartcore import Experiment
-from smartcore.log import get_logger
-exp = Experiment("example-experiment", launcher="auto")
-log = get_logger("logger")
-db = exp.create_database(db_nodes=3, port={port}, interface="lo")
-settings = exp.create_run_settings("echo", exe_args="Hello World")
-model = exp.create_model("hello_world", settings)
-exp.generate(db, model, overwrite=True)
-exp.preview(db, model, verbosity_level="debug")
-exp.start(db, model)
-exp.stop(db)
-log.info(exp.summary())
-"""
-
-
-def driver(text: str, cwd: Path) -> subprocess.Popen[str]:
-    (cwd / "driver.py").write_text(text)
-    return subprocess.Popen(
-        [sys.executable, "driver.py"],
-        cwd=cwd,
-        env={**os.environ, "SMARTCORE_LAUNCHER": "local"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def test_the_users_example_runs_and_leaves_its_tree(tmp_path: Path) -> None:
-    # A port of our own choice, not 6379, which somebody may use on the host of the test.
-    with driver(USERS_EXAMPLE.format(port=17379), tmp_path) as process:
-        shown, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, shown
-    root = tmp_path / "example-experiment"
-    assert (root / "hello_world" / "hello_world.out").read_text() == "Hello World\n"
-    assert (root / "hello_world" / "hello_world.err").read_text() == ""
-    assert (root / "smartcore_params.txt").exists()
-    for index in range(3):
-        conf = root / "orchestrator" / f"orchestrator_{index}.conf"
-        assert conf.stat().st_mode & 0o777 == 0o600
-        assert conf.with_suffix(".out").exists()
-    assert re.search(r"hello_world\s*\|\s*Model .*Completed", shown)
-    assert "Database Identifier: orchestrator" in shown
-    assert not proc_with(str(root))
-
-
-def proc_with(text: str) -> list[int]:
-    """Processes whose command line has ``text``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if text.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue  # it ended meanwhile
-    return found
-
-
-def test_a_database_that_cannot_start_takes_its_models_along(
-    exp: Experiment, tmp_path: Path
-) -> None:
-    db = exp.create_database()
-    db.set_db_conf("loadmodule", "/no/such/module.so")
-    with pytest.raises(DatabaseError, match=r"/no/such/module\.so"):
-        exp.start(db, shell(exp, "m", "touch ran"))
-    assert not (tmp_path / "m" / "ran").exists()
-    assert proc_with(str(tmp_path)) == []
-    assert not db.is_active()
-
-
-def test_a_client_without_password_is_advised(
-    exp: Experiment, caplog: pytest.LogCaptureFixture
-) -> None:
-    db = exp.create_database()
-    code = "import os, redis; redis.Redis(port=int(os.environ['SSDB'].split(':')[1])).ping()"
-    model = exp.create_model("m", exp.create_run_settings(sys.executable, ["-c", code]))
-    with caplog.at_level(logging.ERROR, "smartcore"):
-        exp.start(db, model)
-    assert exp.status(model).returncode == 1
-    assert "allow_unauthenticated=True" in caplog.text
-
-
-def test_another_driver_takes_up_a_running_database(tmp_path: Path) -> None:
-    first = """
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-db = exp.create_database()
-exp.start(db)
-print(db.checkpoint_file)
-"""
-    with driver(first, tmp_path) as process:
-        shown, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, shown
-    assert "these go on: orchestrator_0" in shown
-    checkpoint = next(line for line in shown.splitlines() if line.endswith("smartcore_db.json"))
-    with Experiment("other", str(tmp_path)) as exp:
-        db = exp.reconnect_orchestrator(checkpoint)
-        assert db.is_active()
-        reader = shell(exp, "m", "echo $SSDB")
-        exp.start(reader)
-        assert out(reader).strip() == db.get_address()[0]
-        assert exp.statuses(db)["orchestrator_0"].state is State.RUNNING
-        exp.stop(db)
-        assert not db.is_active()
-    assert proc_with(str(tmp_path)) == []
-    with pytest.raises(DatabaseError, match="does not"), Experiment("third", str(tmp_path)) as exp:
-        exp.reconnect_orchestrator(checkpoint)
-
-
-@pytest.mark.parametrize("how", ["tcp", "uds"])
-def test_a_colocated_database_is_there_before_and_gone_after_its_model(
-    exp: Experiment, tmp_path: Path, how: str
-) -> None:
-    code = """
-import json, os, redis
-address = os.environ["SSDB_mine"]
-auth = json.load(open(os.environ["SMARTCORE_DB_AUTH_mine"]))
-if address.startswith("unix://"):
-    client = redis.Redis(unix_socket_path=address.removeprefix("unix://"), **auth)
-else:
-    host, port = address.split(":")
-    client = redis.Redis(host, int(port), **auth)
-client.set("key", 5)
-print(client.get("key").decode(), address, os.environ["SR_DB_TYPE_mine"])
-raise SystemExit(9)
-"""
-    model = exp.create_model("m", exp.create_run_settings(sys.executable, ["-c", code]))
-    getattr(model, f"colocate_db_{how}")(db_identifier="mine")
-    exp.start(model)
-    value, address, kind = out(model).split()
-    assert (value, kind) == ("5", "Standalone")
-    assert exp.status(model).returncode == 9
-    assert proc_with(str(tmp_path)) == []
-    if how == "uds":
-        assert not Path(address.removeprefix("unix://")).exists()
-
-
-def test_stopping_a_model_ends_the_database_next_to_it(exp: Experiment, tmp_path: Path) -> None:
-    model = shell(exp, "m", "touch up; sleep 1000")
-    model.colocate_db_uds()
-    exp.start(model, block=False)
-    wait_for(Path(model.path) / "up")
-    assert proc_with(str(tmp_path))
-    exp.stop(model)
-    assert exp.status(model).state is State.CANCELLED
-    assert proc_with(str(tmp_path)) == []
-
-
 # -- interrupts and endings ---------------------------------------------------------------------
-
-
-def wait_for(path: Path, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not come"
-        time.sleep(0.005)
 
 
 def test_the_end_of_a_with_block_stops_everything_also_after_an_error(tmp_path: Path) -> None:
@@ -671,23 +371,6 @@ def test_a_stopped_ensemble_has_no_survivors(
     exp.start(ensemble, block=False)
     exp.stop(ensemble)
     assert {status.state for status in exp.statuses(ensemble).values()} == {State.CANCELLED}
-
-
-def test_colocated_databases_of_several_models_do_not_meet(exp: Experiment) -> None:
-    run = exp.create_run_settings("sh", ["-c", "echo $SSDB; sleep 0.3"])
-    models = [exp.create_model(f"m{index}", run) for index in range(3)]
-    for model in models:
-        model.colocate_db_tcp()
-    exp.start(*models)
-    assert {exp.status(model).returncode for model in models} == {0}
-    assert len({out(model) for model in models}) == 3
-
-
-def test_a_colocated_database_without_identifier_is_the_default_one(exp: Experiment) -> None:
-    model = shell(exp, "m", "true")
-    model.colocate_db_uds()
-    with pytest.raises(DatabaseIdConflictError, match="'orchestrator'"):
-        exp.start(exp.create_database(), model)
 
 
 CALLED_AT_THE_END = """
@@ -738,39 +421,6 @@ exp.start(exp.create_ensemble("e", run_settings=run, replicas=3), block=False)
     os.killpg(int(going[1]), signal.SIGKILL)
     assert Path(going[2]) == tmp_path / "exp"
     assert "could be started, and they never will be: e_1, e_2" in shown
-
-
-def test_a_port_in_use_is_found_before_anything_is_launched(exp: Experiment) -> None:
-    foreign = exp.create_database(db_identifier="foreign")
-    exp.start(foreign)
-    port = int(foreign.get_address()[0].split(":")[1])
-    words = rf"port {port} is in use on 127.0.0.1 by .*pid \d+"
-    first = exp.create_database(db_identifier="first")
-    with pytest.raises(DatabaseError, match=words):
-        exp.start(first, exp.create_database(port=port, db_identifier="second"))
-    assert not Path(first.path).exists()
-    model = shell(exp, "m", "true")
-    model.colocate_db_tcp(port=port)
-    with pytest.raises(DatabaseError, match=words):
-        exp.start(model)
-    assert foreign.is_active()
-
-
-def test_two_colocated_databases_cannot_have_one_port(exp: Experiment) -> None:
-    models = [shell(exp, name, "true") for name in ("a", "b")]
-    for model in models:
-        model.colocate_db_tcp(port=17391)
-    with pytest.raises(InputError, match=r"next to 'b' would listen at 127.0.0.1:17391"):
-        exp.start(*models)
-
-
-def test_a_running_database_cannot_be_taken_up_by_its_own_experiment(exp: Experiment) -> None:
-    db = exp.create_database()
-    exp.start(db)
-    with pytest.raises(DatabaseIdConflictError, match="already"):
-        exp.reconnect_orchestrator(db.checkpoint_file)
-    exp.stop(db)
-    assert exp.get_status(db) == [SmartcoreStatus.STATUS_CANCELLED]
 
 
 @pytest.mark.parametrize("interval", [0, -1])

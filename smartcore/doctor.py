@@ -14,6 +14,7 @@ from typing import Final
 
 import smartcore
 from smartcore import config
+from smartcore.config.runtime import runtime_directory
 from smartcore.detection import choose
 from smartcore.error import ConfigError, DatabaseError, SmartcoreError, UnsupportedError
 from smartcore.launch.process import require_pidfd
@@ -247,7 +248,7 @@ def _working_directory() -> CheckResult:
 def _runtime_directory(settings: config.Config) -> list[CheckResult]:
     name = "runtime directory"
     try:
-        path = config.runtime_directory(settings)
+        path = runtime_directory(settings)
         with tempfile.TemporaryFile(dir=path):
             pass
     except ConfigError as error:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from smartcore.config import Config, runtime_directory
+from smartcore.config import Config
+from smartcore.config.runtime import runtime_directory
 from smartcore.launch.engine import Engine
 from smartcore.launch.finding import find_unheard, inquire
 from smartcore.launch.keeping import KeeperProcesses

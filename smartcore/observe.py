@@ -9,7 +9,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Self
 
-from smartcore.config import Config, runtime_directory
+from smartcore.config import Config
+from smartcore.config.runtime import runtime_directory
 from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal
 from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcore.config import Config, nodes_runtime_path, runtime_directory
+from smartcore.config import Config
+from smartcore.config.runtime import nodes_runtime_path, runtime_directory
 from smartcore.database import client_environment
 from smartcore.databases import Databases
 from smartcore.entity import Model

@@ -90,7 +90,7 @@ def _rows(shell: Shell, path: Path | None) -> Iterator[dict[str, Json]]:
 
 
 def _places(shell: Shell) -> list[Path]:
-    from smartcore.config import runtime_directory
+    from smartcore.config.runtime import runtime_directory
     from smartcore.housekeeping import find_places, own_processes
 
     places = find_places(runtime_directory(shell.config), own_processes())

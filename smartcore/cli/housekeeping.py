@@ -45,7 +45,7 @@ def ps(shell: Shell, everything: bool, as_json: bool) -> None:
       smartcore ps
       smartcore ps --all --json
     """
-    from smartcore.config import runtime_directory
+    from smartcore.config.runtime import runtime_directory
     from smartcore.housekeeping import find_places, look, own_processes
 
     processes = own_processes()
@@ -211,7 +211,7 @@ def gc(
 
 
 def _find(shell: Shell, paths: Sequence[Path], older_than: float) -> _Found:
-    from smartcore.config import runtime_directory
+    from smartcore.config.runtime import runtime_directory
     from smartcore.housekeeping import (
         databases_in_use,
         find_leftovers,
@@ -299,7 +299,7 @@ def _plan(found: _Found) -> str:
 
 
 def _end(shell: Shell, orphans: Sequence[Orphan]) -> list[str]:
-    from smartcore.config import runtime_directory
+    from smartcore.config.runtime import runtime_directory
     from smartcore.housekeeping import end_orphans, find_orphans, find_places, own_processes
 
     runtime = runtime_directory(shell.config)

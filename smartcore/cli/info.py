@@ -56,7 +56,8 @@ def _versions(shell: Shell) -> dict[str, Json]:
 
 def _paths(config: Config) -> dict[str, Json]:
     import smartcore
-    from smartcore.config import config_files, runtime_path
+    from smartcore.config import config_files
+    from smartcore.config.runtime import runtime_path
 
     return {
         "package": str(Path(smartcore.__file__).parent),
@@ -67,7 +68,7 @@ def _paths(config: Config) -> dict[str, Json]:
 
 
 def _settings(config: Config) -> list[dict[str, Json]]:
-    from smartcore.config import SETTINGS
+    from smartcore.config.table import SETTINGS
 
     return [
         {
@@ -82,7 +83,7 @@ def _settings(config: Config) -> list[dict[str, Json]]:
 
 
 def _others() -> list[dict[str, Json]]:
-    from smartcore.config import OTHER_VARIABLES
+    from smartcore.config.table import OTHER_VARIABLES
 
     return [
         {"variable": name, "value": os.environ.get(name), "meaning": meaning}

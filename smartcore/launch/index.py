@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from smartcore.config import Config, runtime_directory
+from smartcore.config import Config
+from smartcore.config.runtime import runtime_directory
 from smartcore.error import ConfigError
 from smartcore.launch import proc, spawn
 from smartcore.log import get_logger

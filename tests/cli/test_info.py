@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 import smartcore as package
-from smartcore.config import OTHER_VARIABLES, SETTINGS
+from smartcore.config.table import OTHER_VARIABLES, SETTINGS
 
 if TYPE_CHECKING:
     from tests.conftest import Site

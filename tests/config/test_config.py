@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcore import config, progress
-from smartcore.config import OTHER_VARIABLES, SETTINGS, Config, Kind, load
+from smartcore.config import Config, load
+from smartcore.config.setting import GREATEST, Kind
+from smartcore.config.table import OTHER_VARIABLES, SETTINGS
 from smartcore.error import ConfigError, InternalError
 from smartcore.spec import Site
 
-PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 NOWHERE = Path("/nonexistent")
 
 
@@ -186,7 +187,7 @@ def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
     assert settings.integer("max_running") == 3
 
 
-@given(st.floats(0, config.GREATEST))
+@given(st.floats(0, GREATEST))
 def test_a_number_in_the_environment_is_read_exactly(number: float) -> None:
     settings = load({"SMARTCORE_STOP_GRACE": repr(number)}, site_file=NOWHERE)
     assert settings.number("stop_grace") == number
@@ -293,68 +294,3 @@ def test_no_toml_is_imported_while_there_is_no_file() -> None:
     )
     if not config.SITE_FILE.exists() and not config.user_file({}).exists():
         assert done.stdout == "False\n"
-
-
-# -- the runtime directory --------------------------------------------------------------------
-
-
-def runtime(path: Path) -> Config:
-    return load({"SMARTCORE_RUNTIME_DIR": str(path)}, site_file=NOWHERE)
-
-
-def test_the_runtime_directory_is_made_for_its_owner_only(tmp_path: Path) -> None:
-    made = config.runtime_directory(runtime(tmp_path / "a" / "b"))
-    assert made == tmp_path / "a" / "b"
-    assert made.stat().st_mode & 0o777 == 0o700
-    assert config.runtime_directory(runtime(made)) == made
-
-
-def test_it_stands_below_the_sessions_directory_if_there_is_one(tmp_path: Path) -> None:
-    settings = load({"XDG_RUNTIME_DIR": str(tmp_path)}, site_file=NOWHERE)
-    assert config.runtime_path(settings) == tmp_path / "smartcore"
-
-
-def test_a_sessions_directory_that_this_host_lacks_is_not_used(tmp_path: Path) -> None:
-    settings = load({"XDG_RUNTIME_DIR": str(tmp_path / "gone")}, site_file=NOWHERE)
-    assert config.runtime_path(settings) == Path(f"/tmp/smartcore-{os.geteuid()}")
-
-
-def test_a_runtime_directory_open_to_others_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "open"
-    path.mkdir(mode=0o755)
-    path.chmod(0o755)
-    with pytest.raises(ConfigError, match=f"chmod 700 {path}"):
-        config.runtime_directory(runtime(path))
-    path.chmod(0o1777)  # as /tmp is
-    with pytest.raises(ConfigError, match="open to others; set SMARTCORE_RUNTIME_DIR") as caught:
-        config.runtime_directory(runtime(path))
-    assert "chmod" not in str(caught.value)
-
-
-def test_a_runtime_directory_of_somebody_else_is_refused() -> None:
-    foreign = Path("/usr")
-    settings = runtime(foreign)
-    with pytest.raises(ConfigError, match=r"/usr (belongs to the user|is open to others)"):
-        config.runtime_directory(settings)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_private_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "theirs"
-    path.mkdir(mode=0o700)
-    os.chown(path, 12345, -1)
-    with pytest.raises(ConfigError, match="belongs to the user 12345"):
-        config.runtime_directory(runtime(path))
-
-
-def test_a_default_runtime_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    (tmp_path / "smartcore").symlink_to("elsewhere")
-    with pytest.raises(ConfigError, match="symbolic link"):
-        config.runtime_directory(load({"XDG_RUNTIME_DIR": str(tmp_path)}, site_file=NOWHERE))
-
-
-def test_a_runtime_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"cannot make .*file/x"):
-        config.runtime_directory(runtime(tmp_path / "file" / "x"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -224,22 +225,27 @@ def test_a_job_over_its_time_is_a_timeout(
     slurm: Cluster, slurm_noacct: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(LIVE, "1")
-    started = []
-    # Slurm looks every half minute, so both clusters at a time.
-    for each in (slurm, slurm_noacct):
-        monkeypatch.setenv("SLURM_CONF", str(each.conf))
-        bench = bench_in(tmp_path / each.directory.name)
-        steps = [bench.holding(f"signal.signal(signal.SIGTERM, {kind})") for kind in (KIND, DEAF)]
-        ids = bench.start(*(job(step, time="5") for step in steps))
-        started.append((each, bench, ids))
-        for step, one in zip(steps, ids, strict=True):
-            wait_for_file(bench, step.cwd / "up")
-            each.ctl("expire", number(one))
-    for each, bench, ids in started:
-        monkeypatch.setenv("SLURM_CONF", str(each.conf))
-        ends = bench.ends(ids)
-        assert {(end.state, end.cause) for end in ends} == {(State.TIMEOUT, Cause.TIME_LIMIT)}
-        assert ends[0].reason == "reached its time limit (TIMEOUT)"
+    with ExitStack() as last:
+        started = []
+        # Slurm looks every half minute, so both clusters at a time.
+        for each in (slurm, slurm_noacct):
+            monkeypatch.setenv("SLURM_CONF", str(each.conf))
+            bench = bench_in(tmp_path / each.directory.name)
+            last.callback(bench.close)
+            last.callback(monkeypatch.setenv, "SLURM_CONF", str(each.conf))
+            steps = [
+                bench.holding(f"signal.signal(signal.SIGTERM, {kind})") for kind in (KIND, DEAF)
+            ]
+            ids = bench.start(*(job(step, time="5") for step in steps))
+            started.append((each, bench, ids))
+            for step, one in zip(steps, ids, strict=True):
+                wait_for_file(bench, step.cwd / "up")
+                each.ctl("expire", number(one))
+        for each, bench, ids in started:
+            monkeypatch.setenv("SLURM_CONF", str(each.conf))
+            ends = bench.ends(ids)
+            assert {(end.state, end.cause) for end in ends} == {(State.TIMEOUT, Cause.TIME_LIMIT)}
+            assert ends[0].reason == "reached its time limit (TIMEOUT)"
 
 
 def test_too_much_memory_is_told(slurm: Cluster, bench: Bench) -> None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from smartcore.config import Config
 from smartcore.error import PluginError, SmartcoreError, UnsupportedError
 from smartcore.loader import broken
-from smartcore.registry import LauncherEntry, Registry
+from smartcore.registration import LauncherEntry
+from smartcore.registry import Registry
 from smartcore.spec import Detection, Detector, Score
 
 AUTO = "auto"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from smartcore.error import (
 from smartcore.known import known_provider
 from smartcore.loader import GROUP, Plugin, broken, discover, load
 from smartcore.log import get_logger
+from smartcore.registration import KINDS, Entry, LauncherEntry, RunCommandEntry
 from smartcore.spec import (
     Check,
     Colocation,
@@ -40,120 +41,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One registered thing: who registered it, and the target that makes it."""
-
-    name: str
-    plugin: str
-    target: str
-    summary: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LauncherEntry(Entry):
-    """A launcher; a composed one names the scheduler and the run command it consists of."""
-
-    detect: str = ""
-    run_commands: tuple[str, ...] = ()
-    batch_settings: str = ""
-    auto: bool = True
-    scheduler: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCommandEntry(Entry):
-    """A run command with the settings class that users fill in for it."""
-
-    settings: str = ""
-
-
-@dataclass
-class _Registrar:
-    """The typed registrar that hooks receive: collects the entries of one plugin and kind."""
-
-    plugin: str
-    entries: list[Entry] = field(default_factory=list)
-
-    def _append(self, entry: Entry) -> None:
-        if not isinstance(entry.name, str) or not entry.name or not entry.target:
-            raise ValueError("a registration needs a name and a target")
-        if any(other.name == entry.name for other in self.entries):
-            raise ValueError(f"{entry.name!r} is registered twice")
-        self.entries.append(entry)
-
-
-class _Targets(_Registrar):
-    def add(self, name: str, target: str, /, *, summary: str = "") -> None:
-        self._append(Entry(name, self.plugin, _checked(target), summary))
-
-
-class _RunCommands(_Registrar):
-    def add(self, name: str, target: str, /, *, settings: str, summary: str = "") -> None:
-        target, settings = _checked(target), _checked(settings)
-        self._append(RunCommandEntry(name, self.plugin, target, summary, settings))
-
-
-class _Launchers(_Registrar):
-    def add(
-        self,
-        name: str,
-        factory: str,
-        /,
-        *,
-        detect: str = "",
-        run_commands: Sequence[str] = (),
-        batch_settings: str = "",
-        auto: bool = True,
-        summary: str = "",
-    ) -> None:
-        for target in (factory, detect, batch_settings):
-            if target:
-                _checked(target)
-        self._append(
-            LauncherEntry(
-                name,
-                self.plugin,
-                factory,
-                summary,
-                detect,
-                tuple(run_commands),
-                batch_settings,
-                auto,
-            )
-        )
-
-    def compose(self, name: str, /, *, scheduler: str, run_command: str, summary: str = "") -> None:
-        self._append(
-            LauncherEntry(
-                name,
-                self.plugin,
-                "composed",
-                summary,
-                run_commands=(run_command,),
-                scheduler=scheduler,
-            )
-        )
-
-
-def _checked(target: str) -> str:
-    module, _, attribute = target.partition(":")
-    if not module or not attribute:
-        raise ValueError(f"target {target!r} is not of the form 'module:attribute'")
-    return target
-
-
-KINDS: Mapping[str, type[_Registrar]] = {
-    "launchers": _Launchers,
-    "run_commands": _RunCommands,
-    "databases": _Targets,
-    "colocations": _Targets,
-    "sites": _Targets,
-    "checks": _Targets,
-    "commands": _Targets,
-}
 
 
 class Registry:

@@ -14,7 +14,8 @@ from smartcore.error import (
     UnsupportedError,
 )
 from smartcore.loader import Plugin
-from smartcore.registry import LauncherEntry, Registry
+from smartcore.registration import LauncherEntry
+from smartcore.registry import Registry
 from smartcore.spec import RunCommand, State, Status
 
 if TYPE_CHECKING:

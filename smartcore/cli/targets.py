@@ -9,7 +9,8 @@ import click
 
 from smartcore.error import PluginBrokenError, SmartcoreError
 from smartcore.loader import Plugin
-from smartcore.registry import Entry, Registry
+from smartcore.registration import Entry
+from smartcore.registry import Registry
 from smartcore.spec import BatchSettings, RunSettings
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from smartcore.detection import choose
 from smartcore.error import UnsupportedError
-from smartcore.registry import LauncherEntry, default_registry
+from smartcore.registration import LauncherEntry
+from smartcore.registry import default_registry
 
 
 def detect_launcher() -> str:

@@ -300,7 +300,7 @@ class Databases:
                 one = told[shard.name] if run.active and shard.name in told else Figures(shard.name)
                 rows.append(DatabaseRow(live.identifier, run.status.state.value, one))
         for run in self._book.runs.values():
-            if run.kind == SHARD and run.name not in running:
+            if run.kind == SHARD and run.name not in running and not run.replaced:
                 identifier = self._identifiers.get(run.name, run.name.rpartition("_")[0])
                 rows.append(DatabaseRow(identifier, run.status.state.value, Figures(run.name)))
         return rows

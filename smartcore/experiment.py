@@ -525,12 +525,14 @@ class Experiment:
         return farthest_from_success(run.status for run in runs)
 
     def statuses(self, *args: Entity | EntitySequence[Entity] | str) -> dict[str, Status]:
-        """The status of each model, member and shard by its name; without arguments, of all."""
+        """The status of each model, member and shard by its name; without arguments, of all but the
+        shards of databases that serve again by others.
+        """
         runs = self._session.runs
         if args:
             names = self._session.roster.names(args)
             return {name: runs[name].status for name in names if name in runs}
-        return {name: run.status for name, run in runs.items()}
+        return {name: run.status for name, run in runs.items() if not run.replaced}
 
     def get_status(self, *args: Entity | EntitySequence[Entity] | str) -> list[SmartcoreStatus]:
         """The status of each model, member and shard, in the order of the arguments."""

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from smartcore.database import Orchestrator
+from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
 from smartcore.error import InputError
 from smartcore.launch import check
 from smartcore.launch.check import Startable, databases_of, models_of, names_of
 from smartcore.launch.earlier import Earlier
-from smartcore.launch.run import MODEL, Run
+from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.story import Story
 from smartcore.spec import State, Step
 
@@ -58,6 +60,22 @@ class Roster:
             return self.runs[name]
         earlier = self.earlier.of(name)
         return earlier[-1] if earlier else None
+
+    def replaced(self, database: Orchestrator) -> list[Run]:
+        """Ended runs of a database that serves by steps of other names: an earlier life of it was
+        one step, or had more shards.
+        """
+        present = {*self._databases.step_names(database)}
+        others = {*self.earlier.story.databases, *self._databases.started} - {database.name}
+        newest = {run.name: run for run in [*self.earlier.story.runs, *self.history]}
+        return [
+            run
+            for name, run in newest.items()
+            if run.kind == SHARD
+            and name not in present | others
+            and is_step_of(database.name, name)
+            and not (run.active or run.replaced)
+        ]
 
     def active(self) -> list[Run]:
         """Everything that is queued or running."""

@@ -168,6 +168,7 @@ class Session:
                 # First: a driver that is killed meanwhile leaves shards that can be taken up.
                 self.journal.database(database.db_identifier, database.checkpoint_file)
                 self.databases.start(database)
+                self._replace(database)
             self._start_models(models_of(outstanding), entities, policy)
             runs = [self.runs[model.name] for model in given]
             if block:
@@ -250,7 +251,14 @@ class Session:
         with self._launching():
             self.restarts.restart(database)
         journal.database(database.db_identifier, database.checkpoint_file)
+        self._replace(database)
         return database
+
+    def _replace(self, database: Orchestrator) -> None:
+        runs = self.roster.replaced(database)
+        for run in runs:
+            run.replaced = True
+        self.journal.replaced(runs)
 
     def _database(self, what: object) -> Orchestrator:
         if isinstance(what, Orchestrator):

@@ -42,8 +42,9 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
     """Show how the models and databases of the experiment in PATH stand.
 
     AGE is how long ago the status was seen. A status that nobody confirmed now, since the
-    scheduler does not answer or the process is on another host, is stale. The exit code is 1 if
-    something failed or is lost.
+    scheduler does not answer or the process is on another host, is stale. Shards that ended, and
+    whose database serves again by others, are replaced. The exit code is 1 if something else failed
+    or is lost.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
         runs = observer.refresh()
         click.clear()
         _show(observer, runs, as_json)
-    if any(run.status.state.value in {"Failed", "Lost", "Timeout"} for run in runs):
+    if any(run.failed and not run.replaced for run in runs):
         raise click.exceptions.Exit(1)
 
 
@@ -92,6 +93,7 @@ def _row(observer: Observer, run: Run, names: Mapping[JobId, str]) -> dict[str, 
         "run": run.run_id,
         "state": status.state.value,
         "stale": observer.is_stale(run),
+        "replaced": run.replaced,
         "code": status.returncode,
         "reason": status.reason or (status.cause.value if status.cause else None),
         "age": round(max(0.0, (datetime.now(UTC) - status.seen).total_seconds()), 3),
@@ -100,8 +102,9 @@ def _row(observer: Observer, run: Run, names: Mapping[JobId, str]) -> dict[str, 
 
 def _text(row: dict[str, Json]) -> dict[str, Json]:
     age = span(float(str(row["age"])))
-    state = f"{row['state']} (stale, {age})" if row["stale"] else row["state"]
-    return {key: row[key] for key in row if key != "stale"} | {"state": state, "age": age}
+    more = f" (stale, {age})" if row["stale"] else " (replaced)" if row["replaced"] else ""
+    shown = {key: row[key] for key in row if key not in {"stale", "replaced"}}
+    return shown | {"state": f"{row['state']}{more}", "age": age}
 
 
 @click.command()

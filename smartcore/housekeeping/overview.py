@@ -15,7 +15,6 @@ from smartcore.spec import State
 
 from .places import Place, Process
 
-_FAILED = frozenset({State.FAILED, State.TIMEOUT, State.LOST})
 _WAITING = frozenset({State.NEW, State.QUEUED})
 
 
@@ -29,7 +28,7 @@ class Overview:
     :param keeper: its living keeper on this host, None if it has none
     :param queued: launches that wait
     :param running: launches that run
-    :param ended: launches that ended well or were stopped
+    :param ended: launches that ended well, were stopped or were replaced
     :param failed: launches that failed or are lost
     :param stale: of those queued or running, how many nobody confirmed
     :param active: launches that wait or run, as far as its journals tell
@@ -76,7 +75,7 @@ def look(
             runs = standing(observer.story.runs)
         states = [run.status.state for run in runs]
         stale = sum(observer.is_stale(run) for run in runs)
-    failed = sum(state in _FAILED for state in states)
+    failed = sum(run.failed and not run.replaced for run in runs)
     queued = sum(state in _WAITING for state in states)
     ended = sum(state.is_terminal for state in states) - failed
     running = len(states) - failed - queued - ended

@@ -14,6 +14,7 @@ with the version of the format (``v``), the time in seconds (``at``), the number
     nodes     allocation, nodes: [{name, cpus, gpus, memory}] where the core plans
     database  identifier, checkpoint: of one that is about to be started
     uses      identifier, checkpoint: of one that another experiment started
+    replaced  tags of shards that have ended, whose database serves again by others
 
 A shell that ends runs is no driver and holds no lock; in ``<host>-<pid>.stops.jsonl`` it leaves::
 
@@ -144,6 +145,11 @@ class Journal:
     def uses(self, identifier: str, checkpoint: str) -> None:
         """Write that a database of another experiment is used."""
         self._write("uses", identifier=identifier, checkpoint=checkpoint)
+
+    def replaced(self, runs: Sequence[Run]) -> None:
+        """Write that the database of these, which have ended, serves again without them."""
+        if runs:
+            self._write("replaced", tags=[run.step.tag for run in runs])
 
     def _write(self, what: str, **fields: object) -> None:
         self._unsaved.append(self._line(what, **fields))

@@ -39,6 +39,7 @@ class Run:
     :param why: why it is being stopped, if not by the user
     :param stopping: its end was asked for
     :param successor: the run that took its place when it failed
+    :param replaced: it ended, and its database serves again by runs of other names
     """
 
     step: Step
@@ -59,6 +60,7 @@ class Run:
     why: str = ""
     stopping: bool = False
     successor: Run | None = None
+    replaced: bool = False
 
     @property
     def name(self) -> str:

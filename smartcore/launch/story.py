@@ -129,6 +129,11 @@ def _database(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     story.databases[str(line["identifier"])] = str(line["checkpoint"])
 
 
+def _replaced(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
+    for tag in tags_of(line) & runs.keys():
+        runs[tag].replaced = True
+
+
 def _uses(line: Line, story: Story, runs: dict[Tag, Run]) -> None:
     story.uses[str(line["identifier"])] = str(line["checkpoint"])
 
@@ -142,6 +147,7 @@ _TELLERS: Mapping[str, Callable[[Line, Story, dict[Tag, Run]], None]] = {
     "nodes": _nodes,
     "database": _database,
     "uses": _uses,
+    "replaced": _replaced,
 }
 
 

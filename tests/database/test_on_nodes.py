@@ -10,15 +10,18 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import redis
+from click.testing import CliRunner
 
 from smartcore import Experiment
+from smartcore.cli import main
+from smartcore.cli.shell import Shell
 from smartcore.database import Orchestrator, read_secret
 from smartcore.database.ground import choose_hosts
 from smartcore.error import DatabaseError, InputError, UnsupportedError
@@ -165,7 +168,11 @@ def registry(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reg
     (programs / "on").write_text(ON)
     (programs / "on").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    return Registry([*site.points(), *entry_points(group="smartcore")])
+    return Registry(points(site))
+
+
+def points(site: Site) -> list[EntryPoint]:
+    return [*site.points(), *entry_points(group="smartcore")]
 
 
 @pytest.fixture
@@ -613,7 +620,7 @@ def test_where_nothing_is_known_the_scheduler_chooses() -> None:
 
 @pytest.mark.parametrize(("shards", "single"), [(1, False), (3, False), (3, True)])
 def test_shards_come_back_on_their_nodes_with_their_data(
-    exp: Experiment, shards: int, single: bool, caplog: pytest.LogCaptureFixture
+    exp: Experiment, site: Site, shards: int, single: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = exp.create_database(db_nodes=shards, single_cmd=single)
     database.enable_checkpoints(1000)
@@ -635,6 +642,10 @@ def test_shards_come_back_on_their_nodes_with_their_data(
     exp.restart(database)
     assert database.get_address() == addresses
     assert sum(client.dbsize() for client in _clients(database)) == 20
+    states = {status.state for status in exp.statuses().values()}
+    assert states == {State.RUNNING, State.COMPLETED}
+    shown = CliRunner().invoke(main, ["status", exp.exp_path], obj=Shell(points(site)))
+    assert ("Failed (replaced)" in shown.output, shown.exit_code) == (single, 0), shown.output
 
 
 def test_a_shard_whose_address_is_taken_on_its_node_says_so(exp: Experiment) -> None:

@@ -3,7 +3,7 @@
 Reading order: :mod:`~.ids` (what an id holds), :mod:`~.script` (what is submitted), :mod:`~.record`
 (what a job leaves), :mod:`~.evidence` (what it all means), :mod:`~.ceiling` (what a site allows),
 then what touches the world: :mod:`~.limiter`, :mod:`~.commands`, :mod:`~.submit`,
-:mod:`~.queries`, and :mod:`~.launcher`.
+:mod:`~.queries`, :mod:`~.following` (what is asked about, and decided), and :mod:`~.launcher`.
 """
 
 from smartcore.launch.batch.ceiling import Ceiling, configured

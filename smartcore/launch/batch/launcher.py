@@ -11,6 +11,7 @@ from smartcore.launch.batch.book import Book
 from smartcore.launch.batch.ceiling import Ceiling, limited
 from smartcore.launch.batch.commands import Commands, World
 from smartcore.launch.batch.evidence import combine
+from smartcore.launch.batch.following import Following
 from smartcore.launch.batch.holding import check_job
 from smartcore.launch.batch.ids import Ref, whole_id
 from smartcore.launch.batch.lag import RecordLag
@@ -22,10 +23,10 @@ from smartcore.launch.batch.prepare import (
     split,
     write_durably,
 )
-from smartcore.launch.batch.queries import Accounting, Queue, UnansweredError, cancel
+from smartcore.launch.batch.queries import Accounting, Queue, cancel
 from smartcore.launch.batch.record import Records
 from smartcore.launch.batch.submit import Held, Submitter
-from smartcore.launch.batch.tracking import Judge, Part, adopt, part_of
+from smartcore.launch.batch.tracking import Part, adopt, part_of
 from smartcore.log import get_logger
 from smartcore.spec import (
     ABSENT,
@@ -91,9 +92,7 @@ class BatchLauncher(Launcher):
         self.commands = Commands(self.scheduler, rates, self.place.runtime, self.world)
         self._records = self.records or Records(self.place.experiment / RECORDS)
         self._queue = Queue(self.commands)
-        self._accounting = Accounting(self.commands)
         self._submitter = Submitter(self.commands, self._records)
-        self._lag = RecordLag(rates.record_lag.total_seconds())
         self._book = Book(
             self.scheduler,
             self.place.experiment / SCRIPTS,
@@ -101,12 +100,15 @@ class BatchLauncher(Launcher):
             self._submitter.held,
             self.world.clock,
         )
+        self._following = Following(
+            self._queue,
+            Accounting(self.commands),
+            self._records,
+            RecordLag(rates.record_lag.total_seconds()),
+            self._book,
+        )
         self._failed: dict[Tag, Status] = {}
         self._sought: dict[Tag, Ref] = {}
-        self._followed: dict[JobId, tuple[Part, ...]] = {}
-        self._judged: float | None = None
-        self._parts: dict[str, Part] = {}
-        self._unsettled: dict[str, Part] = {}
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -145,11 +147,7 @@ class BatchLauncher(Launcher):
             # The others have been submitted: what is missing has failed.
             self._failed[one.tag] = _refused(refusal)
             refs.append(Ref(NativeId(""), one.tag, len(one.steps), len(one.steps) > 1))
-        members = tuple(one.job_id for ref in refs for one in ref.members)
-        if len(jobs) > 1:
-            whole = whole_id(job.tag, len(job.steps), size, refs)
-            return Started(whole, refusal, members)
-        return Started(refs[0].job_id, members=members if len(members) > 1 else ())
+        return _started(job, refs, size, refusal)
 
     def _start_one(self, job: Job, end: float) -> Ref | str:
         try:
@@ -173,11 +171,7 @@ class BatchLauncher(Launcher):
             for one in jobs
         ]
         self._sought |= {ref.tag: ref for ref in refs}
-        members = tuple(one.job_id for ref in refs for one in ref.members)
-        whole = refs[0].job_id
-        if len(jobs) > 1:
-            whole = whole_id(job.tag, len(job.steps), size, refs)
-        return Started(whole, members=members if len(members) > 1 else ())
+        return _started(job, refs, size)
 
     def _seek(self) -> None:
         for tag, ref in list(self._sought.items()):
@@ -229,25 +223,7 @@ class BatchLauncher(Launcher):
             self._seek()
         self._submit_held()
         self._look_for_duplicates()
-        for job in ids:
-            if job not in self._followed:
-                self._follow(job)
-        if self._parts and (self._queue.due or self._book.stranger):
-            if self._queue.failed and not self._queue.due:
-                raise UnansweredError(
-                    f"{self.scheduler.name} has not answered yet about jobs that another process"
-                    " submitted; ask again later"
-                )
-            self._refresh()
-        # The queue first, then the files: a job that has left the queue has written its record.
-        fresh = self._records.look()
-        if self._queue.asked != self._judged:
-            self._judged = self._queue.asked
-            concerned = dict(self._parts)
-        else:
-            concerned = {name: self._parts[name] for name in fresh if name in self._parts}
-            concerned |= self._unsettled
-        self._decide(concerned)
+        self._following.update(ids)
         return {job: self._answer(job) for job in ids}
 
     def native_ids(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
@@ -259,54 +235,8 @@ class BatchLauncher(Launcher):
         """The same as ``status``: an id is all that is needed."""
         return self.status(ids)
 
-    def _follow(self, job: JobId) -> tuple[Part, ...]:
-        parts, whole = self._book.parts(job)
-        for part in parts:
-            if not part.final:
-                self._parts[part.name] = self._unsettled[part.name] = part
-        if whole:
-            self._followed[job] = parts
-        return parts
-
-    def _refresh(self) -> None:
-        # About all that have not ended, because an answer replaces the one before it.
-        living = [tracked for tracked in self._book.tracked.values() if not tracked.ended]
-        ours = {part.key for part in self._parts.values()}
-        ours.update(tracked.parent for tracked in living)
-        self._queue.refresh([tracked.ref.native for tracked in living], ours)
-        self._book.stranger = False
-
-    def _decide(self, concerned: Mapping[str, Part]) -> None:
-        now = self.world.clock()
-        judge = Judge(self._queue, self._accounting, self._records, self._lag, now)
-        for part in concerned.values():
-            judge.judge(part)
-        self._ask_accounting(judge, concerned)
-        for name, part in concerned.items():
-            if part.unsettled:
-                self._unsettled[name] = part
-            else:
-                self._unsettled.pop(name, None)
-            if part.final:
-                self._parts.pop(name, None)
-
-    def _ask_accounting(self, judge: Judge, concerned: Mapping[str, Part]) -> None:
-        if not self._accounting.due:
-            return
-        wanted = [part for part in concerned.values() if judge.wants_accounting(part)]
-        if not wanted:
-            return
-        try:
-            self._accounting.ask(list(dict.fromkeys(part.native for part in wanted)))
-        except LauncherError as error:
-            # The queue and the records have answered; what only the accounting knows can wait.
-            log.debug("the accounting did not answer, asking again: %s", error)
-            return
-        for part in wanted:
-            judge.judge(part)
-
     def _answer(self, job: JobId) -> Answer:
-        parts = self._followed.get(job)
+        parts = self._following.whole(job)
         if parts is None:
             answers = [answer for ref in self._book.refs(job) for answer in self._answers(ref)]
         elif len(parts) == 1:  # almost all are
@@ -330,7 +260,7 @@ class BatchLauncher(Launcher):
 
     def stop(self, ids: Collection[JobId], /) -> None:
         self._drop_held(ids)
-        targets = self._targets([part for job in ids for part in self._follow(job)])
+        targets = self._targets([part for job in ids for part in self._following.follow(job)])
         if not targets:
             return
         complaints = cancel(self.commands, list(targets))
@@ -380,7 +310,7 @@ class BatchLauncher(Launcher):
 
     def _alive(self, targets: Mapping[NativeId, Sequence[Part]]) -> set[NativeId]:
         try:
-            self._refresh()
+            self._following.refresh()
         except LauncherError as error:
             log.warning("asking whether jobs have ended: %s", error)
             return set(targets)
@@ -410,6 +340,13 @@ class BatchLauncher(Launcher):
             names = ", ".join(one.submission.name for one in list(held.values())[:5])
             log.warning("%d jobs were never submitted: %s", len(held), names)
             held.clear()
+
+
+def _started(job: Job, refs: Sequence[Ref], size: int, refusal: str = "") -> Started:
+    members = tuple(one.job_id for ref in refs for one in ref.members)
+    if len(refs) > 1:
+        return Started(whole_id(job.tag, len(job.steps), size, refs), refusal, members)
+    return Started(refs[0].job_id, members=members if len(members) > 1 else ())
 
 
 def _refused(reason: str) -> Status:

@@ -147,7 +147,7 @@ def test_a_code_that_looks_like_a_signal_is_a_code_where_the_shell_tells(
 def test_a_program_that_returns_143_after_a_term_was_not_killed_by_it(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
-    program = f"trap 'exit 143' TERM; echo >{ready}; sleep 60 & wait"
+    program = f"trap 'exit 143' TERM; sleep 60 & echo >{ready}; wait"
     step = make_step(tmp_path, "sh", "-c", program)
     (tmp_path / "job.sh").write_text(script([], [], VARIABLES, [Member(step, tmp_path / "m-1.0")]))
     with subprocess.Popen(["sh", str(tmp_path / "job.sh")], start_new_session=True) as process:

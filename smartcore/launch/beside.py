@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from smartcore.launch import node, sidecar
 from smartcore.launch.asking import question_of
 from smartcore.launch.child import SIDECAR_FAILED
-from smartcore.spec import Command, File, LocalRank, Ready, Sidecar
+from smartcore.spec import Command, File, Inspection, LocalRank, Ready, Sidecar
 from smartcore.spec.addresses import HIGHEST_PORT, LOWEST_PORT
 
 if TYPE_CHECKING:
@@ -228,6 +228,15 @@ def _described(item: Sidecar, cwd: Path) -> dict[str, object]:
         "log": str(item.log),
         "cpus": list(item.cpus),
         "ready": _ready(item.ready),
+        "inspection": _inspection(item.inspection) if item.inspection is not None else None,
+    }
+
+
+def _inspection(wanted: Inspection) -> dict[str, object]:
+    return {
+        "question": _ready(wanted.question),
+        "judge": list(wanted.judge),
+        "about": wanted.about,
     }
 
 

@@ -14,6 +14,7 @@ from smartcore.database.live import database_environment
 from smartcore.database.ports import choose_ports
 from smartcore.entity import ColocationSettings, Model
 from smartcore.error import InputError, UnsupportedError
+from smartcore.launch import judge
 from smartcore.launch.beside import Beside, Elsewhere, beside, beside_on_nodes, told
 from smartcore.launch.node import KEY_WORD, NODE_WORD, PORT_WORD
 from smartcore.log import get_logger
@@ -22,6 +23,7 @@ from smartcore.spec import (
     ColocationRequest,
     DatabaseBackend,
     File,
+    Inspection,
     RunSettings,
     ShardAddress,
     ShardPlan,
@@ -92,6 +94,7 @@ def colocate(
         cpus=settings.pinning or (),
         log=step.cwd / f"{shard.name}.log",
         env={**kind.environment([shard]), **variables},
+        inspection=_inspection(kind, shard, timeout),
     )
     spec = spec_path(experiment, step)
     if where is None:
@@ -102,6 +105,14 @@ def colocate(
         made = beside_on_nodes([sidecar], spec, step.cwd, where, port_of=port_of)
     secret = File(auth, secret_text(credentials.user, credentials.password))
     return replace(made, files=(secret, *made.files))
+
+
+def _inspection(kind: DatabaseBackend, shard: ShardPlan, timeout: timedelta) -> Inspection | None:
+    question = kind.inquiry(shard)
+    if not question.send:
+        return None
+    asked = replace(question, timeout=timeout)
+    return Inspection(asked, judge.command(), judge.about(kind, shard))
 
 
 def elsewhere(model: Model, registry: Registry, runtime: Path) -> Elsewhere:

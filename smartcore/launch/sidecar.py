@@ -6,8 +6,9 @@ of a bare python. SPEC is a JSON file that :mod:`smartcore.launch.beside` writes
 
 It exits with the application's code, or dies by the signal that the application died by. Signals
 that it gets (HUP, INT, QUIT, TERM, USR1, USR2) it passes on. If a sidecar does not come to serve,
-it says why on standard error, the application is not started, and the exit code is 125; 126 and
-127 mean, as in shells, that the application cannot be run or is not there.
+or is not as it was asked to be, it says why on standard error, the application is not started, and
+the exit code is 125; 126 and 127 mean, as in shells, that the application cannot be run or is not
+there.
 
 If it is killed itself, the kernel kills its children (PR_SET_PDEATHSIG of prctl(2)): all sidecars
 and the application, but not processes that these have started.
@@ -32,7 +33,7 @@ if __package__ is None:
     # Run as a program: without any path to what is installed, its own included.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from smartcore.launch.asking import Ready, serves
+from smartcore.launch.asking import Ready, ask
 from smartcore.launch.child import (
     FORWARDED,
     NOT_EXECUTABLE,
@@ -55,12 +56,34 @@ VERSION = 1
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 _KILL_DEADLINE = 5.0
+_MOST_WORDS = 65536
+
+
+class Inspection:
+    """What to ask a sidecar that serves, and who judges the answer."""
+
+    __slots__ = ("about", "judge", "question")
+
+    def __init__(self, question: dict[str, object], judge: list[str], about: str) -> None:
+        self.question = Ready(**question)  # type: ignore[arg-type]  # as that of a sidecar
+        self.judge, self.about = judge, about
 
 
 class Sidecar:
     """One process to start before the application, and what is known of it."""
 
-    __slots__ = ("argv", "cpus", "cwd", "env", "log", "name", "pid", "ready", "status")
+    __slots__ = (
+        "argv",
+        "cpus",
+        "cwd",
+        "env",
+        "inspection",
+        "log",
+        "name",
+        "pid",
+        "ready",
+        "status",
+    )
 
     def __init__(
         self,
@@ -71,10 +94,12 @@ class Sidecar:
         log: str,
         cpus: list[int],
         ready: dict[str, object],
+        inspection: dict[str, object] | None = None,
     ) -> None:
         self.name, self.argv, self.env, self.cwd = name, argv, env, cwd
         self.log, self.cpus = log, cpus
         self.ready = Ready(**ready)  # type: ignore[arg-type]  # our own file, version checked
+        self.inspection = Inspection(**inspection) if inspection else None  # type: ignore[arg-type]
         self.pid = 0
         self.status: int | None = None
 
@@ -138,14 +163,16 @@ class Supervisor:
     def start_sidecars(self) -> None:
         """Start all, and return when all serve.
 
-        :raises Failure: one does not
+        :raises Failure: one does not, or not as it was asked to
         :raises Interrupted: we are to end
         """
         for sidecar in self.sidecars:
             check_free(sidecar)
             self._start(sidecar)
         for sidecar in self.sidecars:
-            self._await(sidecar)
+            self._answer(sidecar, sidecar.ready)
+            if sidecar.inspection is not None:
+                self._inspect(sidecar, sidecar.inspection)
 
     def _start(self, sidecar: Sidecar) -> None:
         cpus = usable(set(sidecar.cpus))
@@ -161,24 +188,66 @@ class Supervisor:
         except OSError as error:
             raise Failure(f"{sidecar.name}: {error.filename}: {error.strerror}") from None
 
-    def _await(self, sidecar: Sidecar) -> None:
-        end = time.monotonic() + sidecar.ready.timeout
+    def _answer(self, sidecar: Sidecar, question: Ready) -> bytes:
+        end = time.monotonic() + question.timeout
         pause = _FIRST_PAUSE
-        while not serves(sidecar.ready):
-            came = self._signals.wait(pause)
-            stop = next((number for number in came if number in FORWARDED), None)
-            if stop is not None:
-                raise Interrupted(stop)
-            self._reap()
-            if not sidecar.alive:
-                became = describe(sidecar.status or 0)
-                raise Failure(f"{sidecar.name} {became} before it served{_shown(sidecar)}")
+        while (answer := ask(question)) is None:
+            self._pause(pause)
+            self._check_alive(sidecar)
             if time.monotonic() > end:
                 raise Failure(
-                    f"{sidecar.name} did not serve at {sidecar.ready} within"
-                    f" {sidecar.ready.timeout:g} s{_shown(sidecar)}"
+                    f"{sidecar.name} did not serve at {question} within"
+                    f" {question.timeout:g} s{_shown(sidecar)}"
                 )
             pause = min(2 * pause, _LONGEST_PAUSE)
+        return answer
+
+    def _check_alive(self, sidecar: Sidecar) -> None:
+        self._reap()
+        if not sidecar.alive:
+            became = describe(sidecar.status or 0)
+            raise Failure(f"{sidecar.name} {became} before it served{_shown(sidecar)}")
+
+    def _inspect(self, sidecar: Sidecar, inspection: Inspection) -> None:
+        answer = self._answer(sidecar, inspection.question)
+        asked, said = os.memfd_create("asked"), os.memfd_create("said")
+        os.write(asked, inspection.about.encode() + b"\n" + answer)
+        os.lseek(asked, 0, os.SEEK_SET)
+        try:
+            code = self._judge(inspection, asked, said)
+            words = os.pread(said, _MOST_WORDS, 0).decode(errors="replace").strip()
+        finally:
+            os.close(asked)
+            os.close(said)
+        if code:
+            why = words or f"whether {sidecar.name} is as it should be cannot be told"
+            raise Failure(f"{why}{_shown(sidecar)}")
+        if words:
+            say(words)
+        self._check_alive(sidecar)  # its signal may have come meanwhile
+
+    def _judge(self, inspection: Inspection, asked: int, said: int) -> int:
+        def prepare() -> None:
+            for source, target in ((asked, 0), (said, 1), (said, 2)):
+                os.dup2(source, target)
+
+        try:
+            pid = spawn(inspection.judge, dict(os.environ), prepare)
+        except OSError as error:
+            raise Failure(f"{error.filename}: {error.strerror}") from None
+        end = time.monotonic() + inspection.question.timeout
+        try:
+            while not _has_ended(pid) and time.monotonic() < end:
+                self._pause(end - time.monotonic())
+        finally:
+            os.kill(pid, signal.SIGKILL)  # still ours, if only as a zombie
+            status = os.waitpid(pid, 0)[1]
+        return returncode(status)
+
+    def _pause(self, seconds: float) -> None:
+        for number in self._signals.wait(seconds):
+            if number in FORWARDED:
+                raise Interrupted(number)
 
     def run(self, argv: list[str]) -> int:
         """Run the application to its end.

@@ -7,7 +7,7 @@ written for.
 """
 
 from .batch_settings import BatchSettings
-from .colocation import Colocation, ColocationRequest, Sidecar
+from .colocation import Colocation, ColocationRequest, Inspection, Sidecar
 from .container import Container, Singularity
 from .database import (
     Certificate,
@@ -94,6 +94,7 @@ __all__ = [
     "Facts",
     "File",
     "Finds",
+    "Inspection",
     "Invocation",
     "Job",
     "JobId",

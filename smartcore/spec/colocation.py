@@ -12,6 +12,22 @@ from .work import Command
 
 
 @dataclass(frozen=True, slots=True)
+class Inspection:
+    """Whether a sidecar that serves is as it was asked to be.
+
+    :param question: what to ask it; the answer is whole when it ends with the question's ``ends``
+    :param judge: a program that gets ``about``, and after a line's end the answer, on its standard
+        input. If it ends with another code than 0, the application is not started. What it says on
+        standard error is told either way
+    :param about: what it must know, in one line; may hold secrets
+    """
+
+    question: Ready
+    judge: tuple[str, ...]
+    about: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Sidecar:
     """A process started before an application on each of its nodes, and ended with it.
 
@@ -21,6 +37,7 @@ class Sidecar:
     :param cpus: cores to pin it to; empty leaves it free
     :param log: absolute path of the file that takes its output
     :param env: variables by which the application finds it
+    :param inspection: what else must hold before the application starts
     """
 
     name: str
@@ -29,6 +46,7 @@ class Sidecar:
     cpus: tuple[int, ...] = ()
     log: Path = Path("/dev/null")
     env: Mapping[str, str] = field(default_factory=dict)
+    inspection: Inspection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,8 @@ class DatabaseBackend(ABC):
       ``statistics``, ``configure``
     - for the end: ``end``, before the launcher's signal
     - for a database next to a model, which starts and ends with it: ``find``, ``check``,
-      ``command``, ``readiness``, ``environment``
+      ``command``, ``readiness``, ``environment``, ``inquiry``; on its node ``verify`` is called, of
+      an object that was made for that, without arguments
     - to start shards again that ended, or all after ``shutdown``: ``saved``, then on this host the
       program with the arguments that it had, and on others with those of ``command``; on both with
       the files that are there

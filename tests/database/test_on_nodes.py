@@ -515,15 +515,17 @@ client = (
 )
 supervisor = open(f"/proc/{os.getppid()}/environ").read().split("\\0")
 print(client.ping(), os.environ["NODE_NAME"], "NODE_NAME=" + os.environ["NODE_NAME"] in supervisor)
+print(client.config_get("maxclients")["maxclients"])
 """
     settings = exp.create_run_settings(sys.executable, ["-c", code])
     settings.set_cpus_per_task(4)
     models = [exp.create_model(f"m{number}", settings) for number in range(2)]
     for model in models:
-        (model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds)()
-    exp.start(*models)
+        colocate = model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds
+        colocate(maxclients=77)
+    exp.start(*models, raise_on_failure=True)
     said = [(Path(m.path) / f"{m.name}.out").read_text().split() for m in models]
-    assert said == [["True", f"127.0.3.{number}", "True"] for number in (1, 2)]
+    assert said == [["True", f"127.0.3.{number}", "True", "77"] for number in (1, 2)]
     assert (Path(models[0].path) / "m0-db.log").exists()
 
 

@@ -17,6 +17,7 @@ from smartcore.launch import colocation
 from smartcore.launch.process import write_files
 from smartcore.registry import Registry
 from smartcore.spec import Command, Step, Tag
+from smartcore_redis.backend import RedisBackend
 
 # What a model does: set and get a key with what its environment tells.
 CLIENT = """
@@ -188,6 +189,46 @@ def test_a_server_that_does_not_come_to_serve_fails_the_model_before_it_starts(
     assert done.returncode == 125
     assert "Can't load module from /no.so" in done.stderr
     assert done.stdout == ""
+
+
+def stubborn(path: Path, *options: str) -> Path:
+    """A server that has its own opinion on these options."""
+    server = RedisBackend().find(os.environ).executable
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec {server} --version\n'
+        f'exec {server} "$@" {" ".join(options)}\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_server_that_takes_a_setting_otherwise_fails_the_model_before_it_starts(
+    tmp_path: Path,
+    runtime: Path,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    strategy: str,
+) -> None:
+    monkeypatch.setenv("REDIS_PATH", str(stubborn(tmp_path / "server", "--hz", "12")))
+    options = {"maxclients": "77", "hz": "33"}
+    settings = ColocationSettings(strategy, STRATEGIES[strategy], server_options=options)
+    done = run(colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "model-db was started with hz='33' and says it is '12'" in done.stderr
+    assert "model-db.log ends with:" in done.stderr
+
+
+def test_a_setting_that_cannot_be_read_back_is_told_of_and_does_no_harm(
+    tmp_path: Path, runtime: Path, registry: Registry
+) -> None:
+    # Read by all versions, and without an effect since 7.
+    options = {"list-max-ziplist-entries": "3", "maxclients": "77"}
+    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options=options)
+    done = run(colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime))
+    assert done.returncode == 0, done.stderr
+    assert "list-max-ziplist-entries was not verified" in done.stderr
+    assert "maxclients" not in done.stderr
 
 
 def test_a_database_may_be_opened_for_one_model(

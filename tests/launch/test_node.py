@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 
 from smartcore.launch import node as program
 from smartcore.launch.beside import Elsewhere, beside_on_nodes, place_of, tasks_script
+from smartcore.launch.child import SIDECAR_FAILED
 from smartcore.launch.others import shell_lines
 from smartcore.launch.proc import start_time
 from smartcore.launch.process import write_files
-from smartcore.spec import Command, LocalRank, Ready, Sidecar
+from smartcore.spec import Command, Inspection, LocalRank, Ready, Sidecar
 from smartcore.testing.running import wait_until
 
 # A server that answers "pong". "late" waits until somebody writes to a named pipe first.
@@ -71,7 +73,12 @@ class Bench:
     started: list[Task] = field(default_factory=list)
 
     def command(
-        self, *order: str, app: tuple[str, ...] = ("0",), alone: bool = False, port: bool = False
+        self,
+        *order: str,
+        app: tuple[str, ...] = ("0",),
+        alone: bool = False,
+        port: bool = False,
+        judge: str = "",
     ) -> Command:
         socket = str(self.runtime / f"s-{program.KEY_WORD}.sock")
         at = str(program.PORT_WORD) if port else socket
@@ -86,6 +93,7 @@ class Bench:
             ready=ready,
             log=self.path / f"server-{program.NODE_WORD}.log",
             env={"PLACE": at, "PLACE.odd-name": f'it\'s "{at}"'},
+            inspection=self.inspection(ready, judge, at) if judge else None,
         )
         where = Elsewhere(self.runtime, "MY_NODE", RANKS, alone=alone, several=True)
         made = beside_on_nodes(
@@ -99,6 +107,11 @@ class Bench:
         command = made.around(Command((sys.executable, "-c", CLIENT, *app)))
         write_files(command)
         return command
+
+    @staticmethod
+    def inspection(ready: Ready, judge: str, at: str) -> Inspection:
+        about = f"of {program.NODE_WORD} at {at}"
+        return Inspection(ready, (sys.executable, "-I", "-S", "-c", judge), about)
 
     def start(self, command: Command, node: str, rank: int, size: int) -> Task:
         return self.run(command, MY_NODE=node, RANK_A=str(rank), SIZE_A=str(size))
@@ -182,6 +195,18 @@ def test_each_node_finds_a_port_of_its_own(bench: Bench) -> None:
     assert {code for code, _, _ in ends} == {0}, ends
     first, second, third, fourth = (out.split()[1] for _, out, _ in ends)
     assert first == second != third == fourth
+
+
+def test_no_task_of_a_node_starts_if_its_sidecar_is_not_as_it_was_asked_to_be(
+    bench: Bench,
+) -> None:
+    code = "import sys; line = input(); sys.exit(line if 'of bad at' in line else 0)"
+    command = bench.command(port=True, judge=code)
+    tasks = [bench.start(command, name, rank, 2) for name in ("good", "bad") for rank in (0, 1)]
+    good, also_good, bad, also_bad = (end_of(task) for task in tasks)
+    assert (good[0], also_good[0]) == (0, 0)
+    assert (bad[:2], also_bad) == ((SIDECAR_FAILED, ""), (SIDECAR_FAILED, "", ""))
+    assert re.search(r"smartcore: of bad at \d{4,5}; .*/server-bad\.log ends with:", bad[2])
 
 
 def test_it_serves_until_the_last_task_has_ended_whichever_that_is(bench: Bench) -> None:

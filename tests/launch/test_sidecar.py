@@ -18,7 +18,7 @@ from smartcore.launch import sidecar as program
 from smartcore.launch.beside import spec_text
 from smartcore.launch.child import NOT_EXECUTABLE, NOT_FOUND, SIDECAR_FAILED
 from smartcore.launch.proc import start_time
-from smartcore.spec import Command, Ready, Sidecar
+from smartcore.spec import Command, Inspection, Ready, Sidecar
 from smartcore.testing.running import wait_until
 
 # A server that answers "pong" to whatever it is sent; "late" waits for a file to appear first.
@@ -59,13 +59,20 @@ class Bench:
     def log(self) -> str:
         return (self.path / "s.log").read_text()
 
-    def sidecar(self, *order: str) -> Sidecar:
+    def sidecar(self, *order: str, inspection: Inspection | None = None) -> Sidecar:
         argv = (sys.executable, "-I", "-S", "-c", SERVER, str(self.socket), *order)
         return Sidecar(
             name="server",
             command=Command(argv),
             ready=Ready(socket=str(self.socket), send=b"ping\xff\n", expect=b"pong"),
             log=self.path / "s.log",
+            inspection=inspection,
+        )
+
+    def inspected(self, code: str) -> Sidecar:
+        question = Ready(socket=str(self.socket), send=b"how?", expect=b"po", ends=b"g")
+        return self.sidecar(
+            inspection=Inspection(question, (sys.executable, "-I", "-S", "-c", code), "secret")
         )
 
     def argv(self, *sidecars: Sidecar, app: tuple[str, ...], grace: float = 5.0) -> tuple[str, ...]:
@@ -132,6 +139,48 @@ def test_the_application_finds_the_sidecar_serving(bench: Bench) -> None:
     )
     done = bench.run(bench.sidecar(), app=(sys.executable, "-c", code, str(bench.socket)))
     assert done.stdout == "b'pong'\n", done.stderr
+
+
+def test_the_application_starts_if_the_judge_is_content_and_what_he_says_is_told(
+    bench: Bench,
+) -> None:
+    code = "import sys; sys.stderr.write(f'judged {sys.stdin.read()!r}')"
+    done = bench.run(bench.inspected(code), app=("echo", "started"))
+    assert (done.returncode, done.stdout) == (0, "started\n")
+    assert done.stderr == "smartcore: judged 'secret\\npong'\n"
+    assert bench.run(bench.inspected("pass"), app=("true",)).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import sys; sys.exit('it is blue, not green')", "it is blue, not green; "),
+        ("import os; os.kill(os.getpid(), 9)", "whether server is as it should be cannot be told"),
+    ],
+)
+def test_the_application_does_not_start_if_the_judge_refuses_or_breaks(
+    bench: Bench, code: str, words: str
+) -> None:
+    done = bench.run(bench.inspected(code), app=("echo", "started"))
+    assert (done.returncode, done.stdout) == (SIDECAR_FAILED, "")
+    assert f"smartcore: {words}" in done.stderr
+    assert f"{bench.path / 's.log'} ends with:" in done.stderr
+
+
+def test_a_judge_who_cannot_be_run_or_does_not_end_keeps_the_application_from_starting(
+    bench: Bench,
+) -> None:
+    gone = replace(bench.inspected("").inspection, judge=("/no/judge",))  # type: ignore[type-var]
+    done = bench.run(bench.sidecar(inspection=gone), app=("echo", "started"))
+    assert (done.returncode, done.stdout) == (SIDECAR_FAILED, "")
+    assert "/no/judge: No such file" in done.stderr
+    endless = bench.inspected("import signal; signal.pause()").inspection
+    assert endless is not None
+    question = replace(endless.question, timeout=timedelta(seconds=0.5))
+    endless = replace(endless, question=question)
+    done = bench.run(bench.sidecar(inspection=endless), app=("echo", "started"))
+    assert (done.returncode, done.stdout) == (SIDECAR_FAILED, "")
+    assert "cannot be told" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGHUP])

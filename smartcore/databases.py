@@ -375,7 +375,14 @@ class ShardRunner:
         return {run.name: run.job for run in self._runs if run.job is not None}
 
     def failure(self) -> str:
-        return next((report.failure(run) for run in self._runs if not run.active), "")
+        run = next((run for run in self._runs if not run.active), None)
+        if run is None:
+            return ""
+        if self._database.batch and run.job is None:
+            from smartcore.database.ground import nodes_asked
+
+            return f"{report.failure(run)}; {nodes_asked(self._database)}"
+        return report.failure(run)
 
     def stop(self) -> None:
         self._book.engine.stop([run for run in self._runs if run.active])

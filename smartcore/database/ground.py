@@ -160,6 +160,18 @@ def choose_hosts(database: Orchestrator, free: Sequence[Node]) -> list[tuple[str
     return [(nodes[index % len(nodes)],) for index in range(count)]
 
 
+def nodes_asked(database: Orchestrator) -> str:
+    """Which nodes its batch job asks for, for who is told that it cannot have them."""
+    count, asked = nodes_wanted(database), list(dict.fromkeys(database.placed_on))
+    if asked:
+        return f"its job asks for the node(s) {', '.join(asked[:count])}"
+    if count == 1:
+        return "its job asks for one node"
+    each = shards_on_a_node(database)
+    share = "one for each shard" if each == 1 else f"for {each} shards each"
+    return f"its job asks for {count} nodes, {share}; shards_per_node={each + 1} takes fewer"
+
+
 def batch_job(database: Orchestrator, builder: StepBuilder, steps: Sequence[Step]) -> Job:
     """The batch job that the shards are the steps of."""
     nodes = nodes_wanted(database)

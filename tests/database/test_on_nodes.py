@@ -23,7 +23,7 @@ from smartcore import Experiment
 from smartcore.cli import main
 from smartcore.cli.shell import Shell
 from smartcore.database import Orchestrator, read_secret
-from smartcore.database.ground import choose_hosts
+from smartcore.database.ground import choose_hosts, nodes_asked
 from smartcore.error import DatabaseError, InputError, UnsupportedError
 from smartcore.observe import Observer
 from smartcore.registry import Registry
@@ -608,6 +608,23 @@ def test_hosts_that_take_too_few_shards_are_refused() -> None:
     database = Orchestrator("/nowhere", db_nodes=5, hosts=["a", "b"], shards_per_node=2)
     with pytest.raises(InputError, match="has 5 shards, and a, b take 2 each"):
         choose_hosts(database, NODES)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "each", "told"),
+    [
+        (None, None, "asks for 5 nodes, one for each shard; shards_per_node=2 takes fewer"),
+        (None, 2, "asks for 3 nodes, for 2 shards each; shards_per_node=3 takes fewer"),
+        (None, 5, "asks for one node"),
+        (["a", "b", "a"], None, "asks for the node(s) a, b"),
+    ],
+)
+def test_a_batch_job_says_which_nodes_it_asks_for(
+    hosts: list[str] | None, each: int | None, told: str
+) -> None:
+    database = Orchestrator("/nowhere", db_nodes=5, batch=True, hosts=hosts)
+    database.shards_per_node = each
+    assert nodes_asked(database) == f"its job {told}"
 
 
 def test_a_shard_for_which_no_node_has_room_waits_for_any() -> None:

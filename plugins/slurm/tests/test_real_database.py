@@ -446,6 +446,22 @@ def test_a_setting_that_the_server_does_not_take_costs_no_job(
     assert exp.statuses() == {}
 
 
+def test_nodes_that_a_batch_job_cannot_have_are_told_with_a_way_out(
+    slurm: Cluster, exp: Experiment
+) -> None:
+    with pytest.raises(DatabaseError, match=r"; its job asks for 9 nodes, one for each shard;"):
+        exp.start(exp.create_database(batch=True, db_nodes=9, db_identifier="many"))
+    database = exp.create_database(batch=True, hosts=["nid001", "nid099"], db_nodes=3)
+    with pytest.raises(DatabaseError, match=r"; its job asks for the node\(s\) nid001, nid099"):
+        exp.start(database)
+    few = exp.create_database(
+        batch=True, hosts="nid001", db_nodes=3, shards_per_node=2, db_identifier="few"
+    )
+    with pytest.raises(InputError, match="has 3 shards, and nid001 take 2 each"):
+        exp.start(few)
+    assert "few_0" not in exp.statuses()
+
+
 @pytest.mark.parametrize(("single_cmd", "each"), [(False, 1), (True, 2)])
 def test_three_shards_run_in_one_batch_job(
     slurm: Cluster, exp: Experiment, single_cmd: bool, each: int

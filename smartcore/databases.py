@@ -213,6 +213,8 @@ class Databases:
         from smartcore.database import start_database
 
         ground = self.ground(database) if self.on_nodes(database) else None
+        if ground is not None:
+            self._warn_if_alone(database)
         ensure_directory(Path(database.path))
         start_database(
             database,
@@ -224,6 +226,21 @@ class Databases:
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
         )
         self.take(database)
+
+    def _warn_if_alone(self, database: Orchestrator) -> None:
+        from smartcore.database.nodes import interfaces
+        from smartcore.database.ports import LOOPBACK_INTERFACE
+
+        others = database.batch or len(self._book.engine.nodes(str(database.alloc or ""))) > 1
+        # Clients use the first.
+        if others and interfaces(database)[:1] == [LOOPBACK_INTERFACE]:
+            log.warning(
+                "the database %r listens at the loopback interface of its node, where programs on"
+                " other nodes do not reach it; leave interface=%r out, or name the network between"
+                " the nodes",
+                database.db_identifier,
+                LOOPBACK_INTERFACE,
+            )
 
     def follow(
         self, database: Orchestrator, jobs: Mapping[str, str], keep: Callable[[Sequence[Run]], None]

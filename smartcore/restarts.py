@@ -64,7 +64,7 @@ class Restarts:
 
         :param run: their step
         """
-        from smartcore.database.kept import loss
+        from smartcore.database.kept import kept_all, loss
 
         told = [report.failure(run, output=True)]
         if run.status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}:
@@ -73,7 +73,8 @@ class Restarts:
             shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
             backend = self._registry.database(live.backend)
             for shard in shards:
-                told.append(f"{shard.name}: {loss(backend.saved(shard), run.status.seen)}")
+                saved, whole = backend.saved(shard), kept_all(backend, shard)
+                told.append(f"{shard.name}: {loss(saved, run.status.seen, whole=whole)}")
             if shards and live.placing.batch:
                 told.append(f"it is a batch job: stop {live.identifier!r} and start it again")
             elif shards and live.identifier in self._databases.followed:
@@ -208,6 +209,7 @@ class Restarts:
         """What is to be started again, each with the time of its end, or None if it saved all
         first; and what kept others from that.
         """
+        from smartcore.database.kept import kept_all
         from smartcore.spec.state import now
 
         runs = {shard.name: self._run_of(live, shard.name) for shard in live.shards}
@@ -226,8 +228,10 @@ class Restarts:
             log.warning("%s: no answer within %g s; ending it", ", ".join(mute), seconds)
             self._book.engine.stop(list(dict.fromkeys(going[name] for name in mute)))
         ended = {name: run for name, run in runs.items() if run is None or not run.active}
+        whole = {shard.name for shard in live.shards if kept_all(backend, shard)}
         return {
-            name: now() if run is None else run.status.seen for name, run in ended.items()
+            name: None if name in whole else now() if run is None else run.status.seen
+            for name, run in ended.items()
         }, None
 
     def _save_and_end(

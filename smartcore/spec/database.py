@@ -235,7 +235,8 @@ class DatabaseBackend(ABC):
       ``inquiry``. ``verify`` judges the answers to the latter. If a shard ends instead: ``explain``
     - while it serves, also from other processes: ``environment``, ``recipe``, ``client``,
       ``statistics``, ``configure``
-    - for the end: ``end``, before the launcher's signal
+    - for the end: ``end``, before the launcher's signal; of shards that ended otherwise, ``saved``
+      and ``kept_all``
     - for a database next to a model, which starts and ends with it: ``find``, ``check``,
       ``command``, ``readiness``, ``environment``, ``inquiry``; on its node ``verify`` is called, of
       an object that was made for that, without arguments
@@ -355,6 +356,13 @@ class DatabaseBackend(ABC):
         :param output: the end of its output
         """
         return ""
+
+    def kept_all(self, shard: ShardPlan, output: str, /) -> bool:
+        """True if a server that has ended says that it wrote all its data before: nothing is lost.
+
+        :param output: the end of its output
+        """
+        return False
 
     @abstractmethod
     def option(self, key: str, value: str, /) -> tuple[str, str]:

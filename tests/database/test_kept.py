@@ -26,4 +26,14 @@ def test_what_was_written_after_a_checkpoint_is_lost() -> None:
 
 @pytest.mark.parametrize("later", [timedelta(0), timedelta(seconds=-5)])
 def test_a_checkpoint_of_the_end_keeps_all(later: timedelta) -> None:
-    assert loss(SAVED, WRITTEN + later) == f"its data are kept in {described(SAVED)}"
+    assert loss(SAVED, WRITTEN + later) == f"all its data are kept in {described(SAVED)}"
+
+
+def test_who_wrote_all_data_before_the_end_has_lost_nothing() -> None:
+    told = loss(SAVED, WRITTEN + timedelta(seconds=90), whole=True)
+    assert told == f"all its data are kept in {described(SAVED)}"
+
+
+def test_a_span_too_short_to_be_told_is_not_told() -> None:
+    told = loss(SAVED, WRITTEN + timedelta(milliseconds=40))
+    assert told.endswith("; what was written after that is lost")

@@ -125,6 +125,27 @@ def test_shards_that_a_restart_ends_are_no_errors(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def test_an_orderly_end_keeps_all_data_and_that_is_said(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "smartcore")
+    database = exp.create_database()
+    database.enable_checkpoints(1000)
+    exp.start(database)
+    client(database).set("k", "v")
+    exp.stop(database)
+    exp.restart(database)
+    assert "serves again" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith(" with 1 keys, all that it had")
+    # Somebody else's polite signal has it write its data, too.
+    os.kill(pid_of(Path(exp.exp_path), "orchestrator_0"), signal.SIGTERM)
+    exp.wait("orchestrator_0", timeout=PATIENCE)
+    exp.restart(database)  # the end is told of by now
+    (error,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert "orchestrator_0: all its data are kept in" in error
+    assert "lost" not in caplog.text
+
+
 def test_a_stopped_database_comes_back_where_it_was(exp: Experiment) -> None:
     database = exp.create_database(db_nodes=3)
     database.enable_checkpoints(1000)

@@ -74,6 +74,18 @@ def test_a_server_that_cannot_read_its_data_is_explained(output: str) -> None:
     assert not RedisBackend().explain(plan, "1:M # Fatal error, can't open config file")
 
 
+def test_a_server_that_saved_and_ended_lost_nothing() -> None:
+    address = ShardAddress("127.0.0.1", 1)
+    plan = ShardPlan("db_0", Path("/x"), address, (address,), 0, Credentials(""))
+    end = "1:M # User requested shutdown...\n{}1:M # Redis is now ready to exit, bye bye...\n"
+    whole = end.format("1:M * DB saved on disk\n")
+    kept_all = RedisBackend().kept_all
+    assert kept_all(plan, whole)
+    assert not kept_all(plan, end.format(""))
+    assert not kept_all(plan, f"1:M * DB saved on disk\n{end.format('')}")
+    assert not kept_all(plan, whole.partition("1:M # Redis")[0])
+
+
 @pytest.mark.parametrize(
     ("value", "buffer"), [("1048576", 2**30), ("1gb", 2**30 + 2**20), ("2000000000", 2001048576)]
 )

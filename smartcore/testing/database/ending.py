@@ -21,9 +21,12 @@ class EndingCases(DatabaseCases):
 
     @case("F23")
     def test_it_ends_when_asked_to(self, room: Room) -> None:
-        (job,) = room.serve(*room.plans())
+        (plan,) = room.plans()
+        (job,) = room.serve(plan)
         room.processes.stop([job])
         assert room.end_of(job).returncode in {0, -signal.SIGTERM}
+        # It is configured to write nothing when it ends.
+        assert not room.backend.kept_all(plan, (plan.directory / "out").read_text())
 
     @case("F23")
     def test_what_agrees_to_end_ends_well(self, room: Room) -> None:

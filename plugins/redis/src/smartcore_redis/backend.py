@@ -180,6 +180,10 @@ class _Backend(DatabaseBackend):
             " that file away to begin without it"
         )
 
+    def kept_all(self, shard: ShardPlan, output: str, /) -> bool:
+        _, asked, since = output.rpartition("requested shutdown...")
+        return bool(asked) and "DB saved on disk" in since and "is now ready to exit" in since
+
     def statistics(
         self, shards: Sequence[ShardPlan], timeout: timedelta, /
     ) -> Sequence[ShardStatistics]:

@@ -1,5 +1,5 @@
 """Fails a run of the tests that leaves processes behind; names them, and ends them. Lets tests
-press Ctrl-C however the run was started.
+press Ctrl-C however the run was started, and take their time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import FrameType
 
 import psutil
 import pytest
+from hypothesis import settings
 
 # All that a run starts inherits it, also by way of a keeper or a scheduler. A run within a run adds
 # its own. No SMARTCORE_ in front: some tests remove these.
@@ -29,7 +30,12 @@ _left = pytest.StashKey[list[str]]()
 _place = pytest.StashKey[Path]()
 
 
+# No example fails for being slow: the host may be busy.
+settings.register_profile("unhurried", settings(deadline=None))
+
+
 def pytest_configure() -> None:
+    settings.load_profile("unhurried")
     _hear_signals()
     os.environ[RUNS] = " ".join([*os.environ.get(RUNS, "").split(), _run])
 

@@ -186,9 +186,7 @@ NASTY = st.sampled_from(
 @given(
     args=st.lists(TEXTS | NASTY, max_size=5), env=st.dictionaries(NAMES, TEXTS | NASTY, max_size=4)
 )
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_arguments_and_variables_arrive_as_they_were_given(
     exp: Experiment, args: list[str], env: dict[str, str]
 ) -> None:

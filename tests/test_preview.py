@@ -346,7 +346,7 @@ words = st.lists(st.text(st.characters(exclude_characters="\0")), max_size=5)
 
 
 @given(words)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_shell_splits_the_line_into_the_same_arguments(argv: list[str]) -> None:
     if BASH is None:
         pytest.skip("no bash here")

@@ -244,7 +244,7 @@ def test_the_text_shows_names_of_variables_and_not_their_values() -> None:
     assert "secret" not in text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     arguments=st.lists(ARGUMENT, max_size=4),
     variables=st.dictionaries(st.from_regex(r"[A-Z]{3,8}", fullmatch=True), ARGUMENT, max_size=4),

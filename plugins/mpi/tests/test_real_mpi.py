@@ -95,7 +95,7 @@ def test_the_exit_code_is_the_programs(facts: Facts, tmp_path: Path) -> None:
     assert run(made, facts, tmp_path).returncode == 7
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(one=NASTY, two=NASTY, argument=NASTY.filter(lambda text: text != ":"))
 def test_values_and_arguments_reach_the_ranks_unharmed(
     one: str, two: str, argument: str, facts: Facts, tmp_path_factory: pytest.TempPathFactory

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from smartcore.spec import (
     ABSENT,
     Answer,
     CommandLineScheduler,
+    EventSink,
     Finds,
     Job,
     JobId,
@@ -21,14 +23,16 @@ from smartcore.spec import (
     LauncherContext,
     NativeIds,
     Places,
+    Processes,
     Started,
     State,
     Status,
+    Step,
     WatchesSome,
     Work,
 )
 from smartcore.testing.context import clean_up, launcher_context
-from smartcore.testing.running import Bench
+from smartcore.testing.running import Bench, wait_until
 from smartcore_slurm.launcher import SlurmLauncher
 from smartcore_slurm.srun_settings import SrunSettings
 
@@ -82,11 +86,43 @@ def test_a_program_without_srun_is_a_process_of_this_host(bench: Bench) -> None:
     assert (status.state, status.returncode) == (State.FAILED, 7)
 
 
+class EndedAtOnce:
+    """Processes whose ends are told before their start returns."""
+
+    def __init__(self, inner: Processes) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def watch(self, sink: EventSink, /) -> None:
+        self._sink = sink
+
+    def start(self, steps: Sequence[Step], /) -> Sequence[Started]:
+        started = self._inner.start(steps)
+        for one in started:
+            assert one.id is not None, one.error
+            wait_until(partial(self._ended, one.id))
+        return started
+
+    def _ended(self, job: JobId) -> bool:
+        status = self._inner.status([job])[job]
+        assert isinstance(status, Status)
+        if status.is_terminal:
+            self._sink(job, status)
+        return status.is_terminal
+
+
+@pytest.mark.parametrize("around", [lambda inner: inner, EndedAtOnce])
 def test_a_step_is_named_and_noted_and_its_end_explained(
-    context: LauncherContext, bench: Bench, tmp_path: Path
+    context: LauncherContext,
+    bench: Bench,
+    tmp_path: Path,
+    around: Callable[[Processes], Processes],
 ) -> None:
     # Slurm does not answer, which is no reason to refuse: the variables say that there are nodes.
-    launcher = SlurmLauncher(replace(context, environment={"SLURM_JOB_ID": "7"}))
+    environment, processes = {"SLURM_JOB_ID": "7"}, around(context.processes)
+    launcher = SlurmLauncher(replace(context, environment=environment, processes=processes))
     own = Bench(launcher, tmp_path / "own")
     srun = tmp_path / "srun"
     srun.write_text('#!/bin/sh\necho "$@"\necho "srun: error: n1: task 0: Killed" >&2\nexit 137\n')

@@ -122,9 +122,7 @@ def check_round_trip(bench: Bench, one: str, two: str) -> None:
     assert step.stdout.read_text().strip() == ascii((one, two))
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=NASTY, two=NASTY)
 def test_values_of_variables_arrive_unharmed(one: str, two: str, bench: Bench) -> None:
     check_round_trip(bench, one, two)

@@ -76,7 +76,7 @@ def plain(tag: Tag) -> Tag:
     """
     if _PLAIN.fullmatch(tag):
         return tag
-    data = tag.encode("utf-8", "surrogateescape")
+    data = tag.encode("utf-8", "surrogatepass")
     return Tag(_HOSTILE.sub(lambda found: b"+%02X" % found[0][0], data).decode("ascii"))
 
 

@@ -68,7 +68,7 @@ def record_of(path: Path, index: int = 0) -> ExitRecord:
     return record
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(hostile, max_size=5), st.dictionaries(names, hostile, max_size=5))
 def test_arguments_and_variables_arrive_unchanged(
     tmp_path_factory: pytest.TempPathFactory, arguments: list[str], env: dict[str, str]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -83,6 +84,9 @@ class SlurmLauncher(Launcher):
         self._heard = threading.Condition()
         self._ended: dict[JobId, Status] = {}
         self._stopping: set[JobId] = set()
+        # Ends that came before their steps were noted, while so many starts go on.
+        self._starting = 0
+        self._early: list[tuple[JobId, Status]] = []
         self._processes.watch(self._hear)
 
     # -- start ----------------------------------------------------------------------------------
@@ -100,6 +104,10 @@ class SlurmLauncher(Launcher):
 
     def _start_steps(self, steps: Sequence[Step]) -> list[Started]:
         plans = [self._plan(step) for step in steps]
+        with self._noting():
+            return self._start_noted(plans)
+
+    def _start_noted(self, plans: Sequence[_Plan]) -> list[Started]:
         good = [plan for plan in plans if not plan.error]
         answers = self._processes.start([plan.step for plan in good]) if good else ()
         found = iter(answers)
@@ -111,6 +119,20 @@ class SlurmLauncher(Launcher):
         ]
         self._note(notes)
         return results
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Hold back the ends of steps that are not noted yet: a note tells where to read why."""
+        with self._heard:
+            self._starting += 1
+        try:
+            yield
+        finally:
+            with self._heard:
+                self._starting -= 1
+                early, self._early = self._early, []
+            for job, status in early:
+                self._hear(job, status)
 
     def _plan(self, step: Step) -> _Plan:
         if Path(step.command.argv[0]).name != "srun":
@@ -196,9 +218,13 @@ class SlurmLauncher(Launcher):
         return status
 
     def _hear(self, job: JobId, status: Status) -> None:
-        note = self._notes.known(job)
+        note = None
         if status.is_terminal:
             with self._heard:
+                note = self._notes.known(job)
+                if note is None and self._starting:
+                    self._early.append((job, status))
+                    return
                 status = self._explain(job, status, note)
                 self._heard.notify_all()
             if note is not None and _was_killed(status):

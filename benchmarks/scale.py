@@ -21,7 +21,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from smartcore.launch.batch import BatchLauncher, Place, World
-from smartcore.launch.engine import FIRST_INTERVAL, LAST_INTERVAL
+from smartcore.launch.inquiry import FIRST_INTERVAL, LAST_INTERVAL
 from smartcore.spec import Command, Completed, Invocation, Job, JobId, Rates, State, Status, Step
 from smartcore.spec.ids import Tag
 from smartcore.testing.fakewlm.scheduler import FakeScheduler

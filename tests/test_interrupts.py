@@ -108,7 +108,7 @@ def test_ctrl_c_at_the_end_of_a_with_block_does_not_leave_it_half_way(
         exp.start(model, block=False)
         while not Path("exp/m/pid").exists():
             pass
-    print(model.name, exp.get_status(model)[0].value)
+    print(f"{{model.name}} {{exp.get_status(model)[0].value}}")
     """
     variables = {"SMARTCORE_STOP_GRACE": "600", "SMARTCORE_LOG_LEVEL": "debug"}
     process = drive(text.format(ready=READY), **variables)

@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from smartcore.error import LauncherError, WaitTimeoutError
-from smartcore.launch.process import write_files
+from smartcore.launch.countdown import Countdown, await_event
+from smartcore.launch.handover import hand_over, works_of
+from smartcore.launch.inquiry import Inquiry
 from smartcore.launch.run import Run
-from smartcore.launch.silence import Silence
 from smartcore.launch.waiting import Waiting
 from smartcore.log import get_logger
 from smartcore.spec import (
@@ -30,28 +31,15 @@ from smartcore.spec import (
     Node,
     Places,
     Source,
-    Started,
     State,
     Status,
-    Tag,
     Watches,
-    WatchesSome,
-    Work,
 )
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
 
-# Launchers that do not tell by themselves are asked: soon after a change, then less and less often.
-FIRST_INTERVAL = 0.05
-LAST_INTERVAL = 5.0
-# However many jobs there are, asking takes at most this part of the time.
-ASKING_SHARE = 0.25
-# A Ctrl-C takes effect after this many seconds at the most.
-NOTICE_SIGNALS = 0.25
-# A job that its scheduler does not know may just not have got there yet (accounting lags, NFS).
-ABSENCE_GRACE = 60.0
 # Beyond the launcher's own grace periods, a stop that has not shown its effect by now never will.
 STOP_DEADLINE = 60.0
 
@@ -99,11 +87,7 @@ class Engine:
         self._clock = clock
         self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._active: dict[JobId, Run] = {}
-        self._absent_since: dict[JobId, float] = {}
-        # Those that the launcher does not tell of.
-        self._asked: dict[JobId, Run] = {}
-        self._interval = FIRST_INTERVAL
-        self._silence = Silence(type(launcher).__name__, clock)
+        self._inquiry = Inquiry(launcher, self._heard, clock)
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         if isinstance(launcher, Watches):
@@ -128,21 +112,14 @@ class Engine:
         for run in runs:
             run.status = Status(State.QUEUED)
             run.submitted = self._clock()
-        accepted = threading.Event()
-        self._tell(lambda: self._accept(runs, accepted))
-        _await(accepted)
+        self._call(lambda: self._accept(runs))
 
     def attach(self, runs: Sequence[Run]) -> None:
         """Follow runs that another process started; their ``job`` is set. Returns when known.
 
         :raises LauncherError: they cannot be followed, since their launcher does not answer
         """
-        errors: list[LauncherError] = []
-        done = threading.Event()
-        self._tell(lambda: self._attach(runs, errors, done))
-        _await(done)
-        if errors:
-            raise errors[0]
+        self._call(lambda: self._attach(runs))
 
     def nodes(self, allocation: str, *, free: bool = False) -> Sequence[Node]:
         """What an allocation grants; nothing where the core does not plan.
@@ -162,21 +139,35 @@ class Engine:
         return self._answer(lambda: launcher.native_ids(ids), {})
 
     def _answer(self, question: Callable[[], T], otherwise: T) -> T:
-        # A launcher is called from the engine's thread only.
-        answers: list[T] = []
+        try:
+            return self._call(question)
+        except LauncherError as error:
+            log.warning("%s", error)
+            return otherwise
+
+    def _call(self, function: Callable[[], T]) -> T:
+        # In the engine's thread: a launcher is called from no other.
+        results: list[T] = []
+        errors: list[LauncherError] = []
         done = threading.Event()
 
-        def ask() -> None:
+        def call() -> None:
             try:
-                answers.append(question())
+                results.append(function())
             except LauncherError as error:
-                log.warning("%s", error)
+                errors.append(error)
+            except Exception as error:  # a broken launcher's: raised to who waits
+                log.debug("in the engine's thread", exc_info=True)
+                kind = type(self.launcher).__name__
+                errors.append(LauncherError(f"{kind}: {error or type(error).__name__}"))
             finally:
                 done.set()
 
-        self._tell(ask)
-        _await(done)
-        return answers[0] if answers else otherwise
+        self._tell(call)
+        await_event(done)
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def cancel(self, runs: Sequence[Run], *, started: bool = True) -> None:
         """Ask for the end of runs, from any thread, also the engine's; returns at once.
@@ -190,12 +181,7 @@ class Engine:
 
         :raises LauncherError: naming those that live on
         """
-        errors: list[LauncherError] = []
-        asked = threading.Event()
-        self._tell(lambda: self._stop(runs, errors, asked))
-        _await(asked)
-        if errors:
-            raise errors[0]
+        self._call(lambda: self._stop(runs))
         try:
             self.wait(runs, timedelta(seconds=STOP_DEADLINE))
         except WaitTimeoutError as error:
@@ -216,14 +202,14 @@ class Engine:
         :raises WaitTimeoutError: naming some that go on
         """
         watched = list(runs)
-        waiter = _Countdown()
+        waiter = Countdown()
         self._tell(lambda: waiter.watch(watched))
         deadline = None if timeout is None else self._clock() + timeout.total_seconds()
         while True:
             left = None if deadline is None else max(0.0, deadline - self._clock())
             if tick is not None:
                 left = interval if left is None else min(interval, left)
-            if _await(waiter.done, left):
+            if await_event(waiter.done, left):
                 break
             if deadline is not None and self._clock() >= deadline:
                 raise WaitTimeoutError(_still_going(watched, timeout))
@@ -251,9 +237,9 @@ class Engine:
     def _loop(self) -> None:
         while True:
             try:
-                message = self._messages.get(timeout=self._patience())
+                message = self._messages.get(timeout=self._inquiry.patience)
             except queue.Empty:
-                message = self._ask
+                message = self._inquiry.ask
             if message is None:
                 return
             try:
@@ -263,26 +249,14 @@ class Engine:
             except Exception:  # the thread must live: everything else would hang
                 log.exception("the engine met an error of its own; please report it")
 
-    def _patience(self) -> float | None:
-        return self._interval if self._asked else None
-
-    def _must_ask(self, job: JobId) -> bool:
-        if isinstance(self.launcher, WatchesSome):
-            return not self.launcher.watches(job)
-        return not isinstance(self.launcher, Watches)
-
     def _follow(self, run: Run, job: JobId) -> None:
         run.job, run.started = job, self._clock()
         self._active[job] = run
-        if self._must_ask(job):
-            self._asked[job] = run
+        self._inquiry.follow(run, job)
 
-    def _accept(self, runs: Sequence[Run], accepted: threading.Event) -> None:
-        try:
-            self._waiting.add(runs)
-            self._fill()
-        finally:
-            accepted.set()
+    def _accept(self, runs: Sequence[Run]) -> None:
+        self._waiting.add(runs)
+        self._fill()
 
     def _fill(self) -> None:
         starting, refused = self._waiting.next()
@@ -292,10 +266,10 @@ class Engine:
             self._start(starting)
 
     def _start(self, batch: Sequence[Run]) -> None:
-        works, refused = _works(batch)
+        works, refused = works_of(batch)
         if works:
             self._before_start([run for _, runs in works for run in runs])
-        answers = self._answers([work for work, _ in works]) if works else []
+        answers = hand_over(self.launcher, [work for work, _ in works]) if works else []
         accepted: list[Run] = []
         for (_, runs), answer in zip(works, answers, strict=True):
             ids = answer.members or ((answer.id,) if answer.id is not None else ())
@@ -306,9 +280,9 @@ class Engine:
                 log.warning("%s: %s", runs[0].name, answer.error)
             for run, job in zip(runs, ids, strict=True):
                 self._follow(run, job)
-                run.status = Status(State.QUEUED if job in self._asked else State.RUNNING)
+                run.status = Status(State.QUEUED if job in self._inquiry else State.RUNNING)
             accepted += runs
-        self._interval = FIRST_INTERVAL
+        self._inquiry.hurry()
         try:
             self._on_start(accepted)
         except Exception:  # a listener's fault must not lose the runs that did start
@@ -317,28 +291,15 @@ class Engine:
             self._waiting.freed(run)
             self._end(run, _not_started(error))
 
-    def _answers(self, works: Sequence[Work]) -> Sequence[Started]:
-        kind = type(self.launcher).__name__
-        try:
-            answers = self.launcher.start(works)
-            wrong = not isinstance(answers, Sequence) or len(answers) != len(works)
-        except Exception as error:  # noqa: BLE001 -- whatever a launcher raises fails its work only
-            return [Started(error=f"{kind}: {error or type(error).__name__}")] * len(works)
-        if wrong:
-            problem = f"{kind}.start was given {len(works)} steps and answered {answers!r:.100}"
-            return [Started(error=problem)] * len(works)
-        return answers
-
     def _heard(self, job: JobId, status: Status) -> None:
         run = self._active.get(job)
         if run is None:
             return
-        self._absent_since.pop(job, None)
+        self._inquiry.known(job, status)
         if not status.is_terminal:
             run.status = status
             return
         del self._active[job]
-        self._asked.pop(job, None)
         self._waiting.freed(run)
         self._end(run, status)
 
@@ -367,55 +328,45 @@ class Engine:
             log.exception("%s cannot be run again", run.name)
             return None
 
-    def _attach(
-        self, runs: Sequence[Run], errors: list[LauncherError], done: threading.Event
-    ) -> None:
+    def _attach(self, runs: Sequence[Run]) -> None:
+        ids = []
+        for run in runs:
+            if run.job is not None:
+                ids.append(run.job)
+                self._follow(run, run.job)
+                self._waiting.adopt(run)
+                if run.status.state is State.NEW:
+                    run.status = Status(State.UNKNOWN)
+        launcher = self.launcher
+        ask = launcher.attach if isinstance(launcher, Attaches) else launcher.status
         try:
-            for run in runs:
-                if run.job is not None:
-                    self._follow(run, run.job)
-                    self._waiting.adopt(run)
-                    if run.status.state is State.NEW:
-                        run.status = Status(State.UNKNOWN)
-            ids = [run.job for run in runs if run.job is not None]
-            try:
-                launcher = self.launcher
-                if isinstance(launcher, Attaches):
-                    answers = launcher.attach(ids)
-                else:
-                    answers = launcher.status(ids)
-            except LauncherError as error:
-                if all(job in self._asked for job in ids):  # it will be asked again
-                    self._silence.failed(error)
-                else:
-                    errors.append(error)
-                return
-            for job in ids:
-                self._attached(job, answers.get(job, ABSENT))
-        finally:
-            done.set()
+            answers = ask(ids)
+        except LauncherError as error:
+            if not all(job in self._inquiry for job in ids):
+                raise
+            self._inquiry.silence.failed(error)  # it will be asked again
+            return
+        for job in ids:
+            self._attached(job, answers.get(job, ABSENT))
 
     def _attached(self, job: JobId, answer: Answer) -> None:
         if not isinstance(answer, Absent):
             self._heard(job, answer)
-        elif job in self._asked:  # it may be known later: accounting lags
-            self._missing(job)
+        elif job in self._inquiry:  # it may be known later: accounting lags
+            self._inquiry.missing(job)
         else:
             reason = "ended while nobody watched, and left no record"
             self._heard(job, Status(State.LOST, None, Cause.UNSEEN, reason, Source.LAUNCHER))
 
     def _cancel(self, runs: Sequence[Run], started: bool) -> None:
-        errors: list[LauncherError] = []
-        concerned = [run for run in runs if started or run.latest.job is None]
-        self._stop(concerned, errors, threading.Event())
-        for error in errors:
-            log.error("%s", error)
-
-    def _stop(
-        self, runs: Sequence[Run], errors: list[LauncherError], asked: threading.Event
-    ) -> None:
         try:
-            runs = [run.latest for run in runs]
+            self._stop([run for run in runs if started or run.latest.job is None])
+        except Exception as error:  # noqa: BLE001 -- nobody waits: told, whatever a launcher raises
+            log.error("stop failed: %s", error or type(error).__name__)
+
+    def _stop(self, runs: Sequence[Run]) -> None:
+        runs = [run.latest for run in runs]
+        try:
             for run in runs:
                 if run.active and run.job is None:
                     # It waits, or a Ctrl-C came before it was handed over.
@@ -427,99 +378,8 @@ class Engine:
                 run.stopping = run.active
             if ids:
                 self.launcher.stop(ids)
-        except LauncherError as error:
-            errors.append(error)
-        except Exception as error:  # noqa: BLE001 -- told to who asked for the stop
-            errors.append(LauncherError(f"stop failed: {error}"))
         finally:
-            self._interval = FIRST_INTERVAL
-            asked.set()
-
-    def _ask(self) -> None:
-        asked = self._clock()
-        try:
-            answers = self.launcher.status(list(self._asked))
-        except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
-            # A question that failed says nothing about the jobs: their last states stay.
-            if not getattr(error, "reported", False):
-                self._silence.failed(error)
-            return
-        finally:
-            price = self._clock() - asked
-            self._interval = max(min(2 * self._interval, LAST_INTERVAL), price / ASKING_SHARE)
-        self._silence.answered()
-        for job, run in list(self._asked.items()):
-            answer = answers.get(job, ABSENT)
-            if isinstance(answer, Absent):
-                self._missing(job)
-                continue
-            if answer.state is not run.status.state:
-                self._interval = max(FIRST_INTERVAL, price / ASKING_SHARE)
-            self._heard(job, answer)
-
-    def _missing(self, job: JobId) -> None:
-        since = self._absent_since.setdefault(job, self._clock())
-        if self._clock() - since >= ABSENCE_GRACE:
-            reason = "unknown to its launcher, and it left no record"
-            self._heard(job, Status(State.LOST, None, Cause.UNSEEN, reason))
-
-
-class _Countdown:
-    """Sets ``done`` when the last of some runs has ended; used from the engine's thread."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self._left = 0
-
-    def watch(self, runs: list[Run]) -> None:
-        active = [run.latest for run in runs if run.latest.active]
-        self._left = len(active)
-        for run in active:
-            run.waiters.append(self._one)
-        if not active:
-            self.done.set()
-
-    def _one(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self.done.set()
-
-
-def _await(event: threading.Event, timeout: float | None = None) -> bool:
-    # A signal that comes in the moment before a lock blocks does not interrupt it, and its Python
-    # handler runs only after the lock: without an end to each wait, a Ctrl-C could be lost.
-    if timeout is not None and timeout <= NOTICE_SIGNALS:
-        return event.wait(timeout)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while not event.wait(NOTICE_SIGNALS):
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
-    return True
-
-
-def _works(batch: Sequence[Run]) -> tuple[list[tuple[Work, list[Run]]], list[tuple[Run, str]]]:
-    """What to start, with the runs that it stands for, and what cannot be started."""
-    refused = [(run, error) for run in batch if (error := _unwritten(run))]
-    unwritten = {run.step.tag for run, _ in refused}
-    together: dict[Tag, list[Run]] = {}
-    for run in batch:
-        if run.step.tag not in unwritten:
-            together.setdefault(run.bundle.tag if run.bundle else run.step.tag, []).append(run)
-    works: list[tuple[Work, list[Run]]] = []
-    for runs in together.values():
-        bundle = runs[0].bundle
-        steps = tuple(run.step for run in runs)
-        works.append((replace(bundle, steps=steps) if bundle else steps[0], runs))
-    return works, refused
-
-
-def _unwritten(run: Run) -> str:
-    # Files may hold secrets and belong to the entity, so no launcher has to care about them.
-    try:
-        write_files(run.step.command)
-    except OSError as error:
-        return f"{error.filename or run.step.cwd}: {error.strerror}"
-    return ""
+            self._inquiry.hurry()
 
 
 def _not_started(error: str) -> Status:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from smartcore.launch import link, spawn
-from smartcore.launch.engine import ABSENCE_GRACE
+from smartcore.launch.inquiry import ABSENCE_GRACE
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import Run
 from smartcore.launch.story import Story, unheard

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.error import LauncherError, WaitTimeoutError
-from smartcore.launch import engine as engine_module
+from smartcore.launch import inquiry
 from smartcore.launch.engine import Engine
 from smartcore.launch.run import Run
 from smartcore.spec import (
@@ -224,7 +224,7 @@ def test_a_failing_question_changes_nothing(caplog: pytest.LogCaptureFixture) ->
 def test_an_unknown_job_is_lost_after_a_while_and_never_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "ABSENCE_GRACE", 0.2)
+    monkeypatch.setattr(inquiry, "ABSENCE_GRACE", 0.2)
     asked = Asked([Status(State.RUNNING), ABSENT])
     engine = Engine(asked)
     (run,) = work = runs("a")

@@ -225,6 +225,7 @@ class Databases:
             ground=ground,
             timeout=timedelta(seconds=self._config.number("database.start_timeout")),
         )
+        self.followed.discard(database.db_identifier)
         self.take(database)
 
     def _warn_if_alone(self, database: Orchestrator) -> None:
@@ -251,7 +252,7 @@ class Databases:
         :param keep: told of the shards' runs
         :raises DatabaseError: one of them has ended
         """
-        if database.db_identifier in self:
+        if database.db_identifier in self and database.db_identifier not in self.followed:
             raise DatabaseIdConflictError(
                 f"this experiment has the running database {database.db_identifier!r} already; use"
                 " it, or reconnect from an experiment of its own"
@@ -261,7 +262,7 @@ class Databases:
         runs = [
             Run(step, SHARD, limited=False, job=JobId(jobs[step.name]))
             for step in steps
-            if step.name in jobs
+            if step.name in jobs and not self._follows(step)
         ]
         self._book.engine.attach(runs)
         keep(runs)
@@ -273,6 +274,10 @@ class Databases:
             )
         self.take(database)
         self.followed.add(database.db_identifier)
+
+    def _follows(self, step: Step) -> bool:
+        run = self._book.runs.get(step.name)
+        return run is not None and run.active and run.step.tag == step.tag
 
     def adopt(self, identifier: str, checkpoint: str) -> None:
         """Take up what an earlier driver of this experiment started; its runs are known already."""

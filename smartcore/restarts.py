@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.config import Config
 from smartcore.database import LiveDatabase, Orchestrator
+from smartcore.database.orchestrator import CHECKPOINT_FILE
 from smartcore.databases import Book, Databases, ShardRunner
 from smartcore.error import DatabaseError, PathNotFoundError, UnsupportedError
 from smartcore.launch import report
@@ -44,6 +45,11 @@ class Unsaved:
     saved: Saved | None
 
 
+def _take_up(live: LiveDatabase) -> str:
+    file = str(live.auth_file.with_name(CHECKPOINT_FILE))
+    return f"when it serves again, reconnect_orchestrator({file!r}) takes it up"
+
+
 class Restarts:
     """Brings back databases of one experiment."""
 
@@ -57,6 +63,25 @@ class Restarts:
     ) -> None:
         self._databases, self._book = databases, book
         self._registry, self._config, self._builder = registry, config, builder
+
+    def told_elsewhere(self, run: Run) -> str:
+        """What is told of shards of another experiment's database that say that they wrote all
+        their data and ended, as they do when they are told to; empty if that is not so.
+
+        :param run: their step
+        """
+        from smartcore.database.kept import kept_all
+
+        for live in self._databases.live:
+            shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
+            if shards and live.identifier in self._databases.followed:
+                backend = self._registry.database(live.backend)
+                if all(kept_all(backend, shard) for shard in shards):
+                    return (
+                        f"{run.name} was told to end, not from here: the experiment that started it"
+                        f" ends or restarts it, and all its data are kept; {_take_up(live)}"
+                    )
+        return ""
 
     def obituary(self, run: Run) -> str:
         """What is told of shards that ended by themselves: why, what they said last, what becomes
@@ -78,7 +103,9 @@ class Restarts:
             if shards and live.placing.batch:
                 told.append(f"it is a batch job: stop {live.identifier!r} and start it again")
             elif shards and live.identifier in self._databases.followed:
-                told.append("the experiment that started it can bring it back: restart()")
+                told.append(
+                    f"the experiment that started it can bring it back: restart(); {_take_up(live)}"
+                )
             elif shards:
                 told.append(f"Experiment.restart({live.identifier!r}) brings it back")
         return "\n    ".join(told)

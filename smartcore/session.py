@@ -486,6 +486,7 @@ class Session:
     def follow(self, database: Orchestrator, jobs: Mapping[str, str]) -> None:
         """Take up a database that another process started; see :meth:`Databases.follow`."""
         book = self.journal  # a second driver is refused
+        self.databases.forget_ended(self.runs)
         self.databases.follow(database, jobs, self.roster.add)
         book.uses(database.db_identifier, database.checkpoint_file)
 
@@ -536,7 +537,8 @@ class Session:
         if not is_unexplained(run):
             return
         # Of a server that ends as it is told to, a scheduler need not know that it was told.
-        if (run.kind == SHARD and run.stopping) or self._stopped_by_shell(run):
+        told = run.kind == SHARD and (run.stopping or self.restarts.told_elsewhere(run))
+        if told or self._stopped_by_shell(run):
             heed(run, {run.step.tag})
 
     def _stopped_by_shell(self, run: Run) -> bool:
@@ -566,8 +568,12 @@ class Session:
         # One that ends before its database serves is told of by the start's own error. One that
         # ends with code 0, or was cancelled, was told to, but not from here: by somebody else.
         wanted = run.status.cause is Cause.STOPPED or self._stopped_by_shell(run)
-        if run.name in self.databases.shards and (run.failed or not wanted):
+        if run.name not in self.databases.shards:
+            return
+        if run.failed or not wanted:
             log.error("%s", self.restarts.obituary(run))
+        elif not run.stopping and (told := self.restarts.told_elsewhere(run)):
+            log.warning("%s", told)
 
     def native_ids(self) -> Mapping[JobId, str]:
         """What the workload manager calls everything that was launched, at the price of few

@@ -258,7 +258,7 @@ def test_another_description_is_not_taken_for_the_same_database(exp: Experiment)
 
 
 def test_a_database_of_another_experiment_is_restarted_from_there(
-    exp: Experiment, tmp_path: Path
+    exp: Experiment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = exp.create_database()
     exp.start(database)
@@ -268,6 +268,18 @@ def test_a_database_of_another_experiment_is_restarted_from_there(
     with pytest.raises(DatabaseError, match="belongs to the experiment that started it"):
         other.restart(followed)
     assert database.is_active()
+    # Who uses it is told what its owner does, and can take it up again.
+    exp.restart(database)
+    other.wait("orchestrator_0", timeout=PATIENCE)
+    assert other.statuses()["orchestrator_0"].state is State.CANCELLED
+    followed = other.reconnect_orchestrator(database.checkpoint_file)
+    assert other.statuses()["orchestrator_0"].state is State.RUNNING
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("orchestrator_0 was told to end, not from here: ")
+    assert f"reconnect_orchestrator('{database.checkpoint_file}') takes it up" in warning
+    # What is followed still may be taken up anew.
+    assert other.reconnect_orchestrator(database.checkpoint_file).is_active()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_who_took_the_port_is_named_and_left_alone(exp: Experiment, tmp_path: Path) -> None:

@@ -72,8 +72,9 @@ class Status:
     """What one source said about one job at one time.
 
     :param state: where the job is
-    :param returncode: as ``subprocess`` counts: the exit code, ``-n`` for death by signal n,
-        None if unknown
+    :param returncode: as ``subprocess`` counts: the exit code, ``-n`` for death by signal n, None
+        if unknown. What a program in between reports (a shell's ``128 + n``) is its exit code,
+        unless it tells that its child died
     :param cause: why it ended, where that is known and not success
     :param reason: the source's own words, for people
     :param source: whose word this is

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.spec import Cause, State, Status
-from smartcore_slurm.ends import explain, last_words
+from smartcore_slurm.ends import explain, explain_code, last_words
 
 FAILED = Status(State.FAILED, 1, Cause.EXIT_CODE, "exit code 1")
 # As srun and slurmstepd of 22.05.8 said it.
@@ -104,6 +104,19 @@ def test_the_words_of_srun_tell_why_a_step_ended(
     status = Status(State.FAILED, code, Cause.EXIT_CODE, f"exit code {code}")
     found = explain(status, f"something before\n{line}\nsrun: last words\n")
     assert (found.state, found.cause, found.returncode) == expected
+
+
+@pytest.mark.parametrize(("line", "code", "expected"), SAID)
+def test_the_words_of_the_srun_in_a_job_tell_of_its_exit_code_only(
+    line: str, code: int, expected: tuple[State, Cause | None, int]
+) -> None:
+    status = Status(State.FAILED, code, Cause.EXIT_CODE, f"exit code {code}")
+    found = explain_code(status, f"something before\n{line}\nsrun: last words\n")
+    state, cause, returncode = expected
+    decoded = cause in {Cause.SIGNAL, Cause.EXIT_CODE}
+    unchanged = (State.FAILED, Cause.EXIT_CODE, code)
+    wanted = (state, cause, returncode) if decoded else unchanged
+    assert (found.state, found.cause, found.returncode) == wanted
 
 
 def test_the_words_of_a_program_change_nothing() -> None:

@@ -14,7 +14,7 @@ import pytest
 from slurm_cluster import Cluster
 
 from smartcore import Experiment
-from smartcore.entity import Ensemble
+from smartcore.entity import Ensemble, Model
 from smartcore.spec import Cause, State
 from smartcore.testing.running import wait_until
 
@@ -163,6 +163,19 @@ def test_an_ensemble_is_one_job_with_its_members_as_steps(exp: Experiment) -> No
     assert len({job for _, job, *_ in ran}) == 1
     assert max(start for *_, start, _ in ran) < min(end for *_, end in ran)  # side by side
     assert {status.returncode for status in exp.statuses().values()} == {5}
+
+
+def test_a_crash_in_a_job_reads_as_in_a_step(exp: Experiment) -> None:
+    def model(name: str, script: str) -> Model:
+        batch = exp.create_batch_settings(nodes=1)
+        settings = exp.create_run_settings("sh", ["-c", script])
+        return exp.create_model(name, settings, batch_settings=batch)
+
+    exp.start(model("crash", "kill -SEGV $$"), model("code", "exit 139"))
+    crash, code = exp.statuses()["crash"], exp.statuses()["code"]
+    assert (crash.cause, crash.returncode) == (Cause.SIGNAL, -11)
+    assert crash.reason.endswith("task 0: Segmentation fault")
+    assert (code.cause, code.returncode) == (Cause.EXIT_CODE, 139)
 
 
 def test_alike_members_are_one_array(exp: Experiment, slurm: Cluster) -> None:

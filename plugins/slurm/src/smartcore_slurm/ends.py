@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,31 +48,33 @@ def _of_a_task(status: Status, line: str) -> Status:
     return replace(status, returncode=int(code), reason=f"exit code {code}")
 
 
+# What srun says of its exit code.
+_CODES: tuple[tuple[str, Verdict], ...] = (
+    # With --kill-on-bad-exit, srun itself cancels the step when one task has failed.
+    (
+        r"^srun: error: \S+: tasks? [\d,-]+: .*$(?=(?s:.*)^srun: .*Terminating StepId=)",
+        _of_a_task,
+    ),
+    (r"^srun: error: \S+: tasks? [\d,-]+: Exited with exit code 253$", _code_253),
+    (r"^srun: error: \S+: tasks? [\d,-]+: (?!Exited with).*$", _by_signal),
+)
 # The first that is found decides.
-_WORDS: tuple[tuple[re.Pattern[str], Verdict], ...] = tuple(
-    (re.compile(pattern, re.MULTILINE), verdict)
-    for pattern, verdict in (
-        (_LINE + _OF + "DUE TO TIME LIMIT.*$", _ended(State.TIMEOUT, Cause.TIME_LIMIT)),
-        (_LINE + _OF + "DUE TO NODE FAILURE.*$", _ended(State.FAILED, Cause.NODE_FAILURE)),
-        (r"^srun: error: Node failure on .*$", _ended(State.FAILED, Cause.NODE_FAILURE)),
-        (_LINE + _OF + "DUE TO PREEMPTION.*$", _ended(State.FAILED, Cause.PREEMPTED)),
-        (r"^srun: error: .*: Out Of Memory$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
-        (_LINE + r".* exceeded memory limit .*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
-        (_LINE + r".*oom[-_]kill.*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
-        (
-            r"^srun: error: (?:Unable to (?:create step|confirm allocation)|Only allocated ).*$",
-            _ended(State.FAILED, Cause.START_FAILURE),
-        ),
-        (_LINE + r"execve\(\): .*$", _ended(State.FAILED, Cause.START_FAILURE)),
-        # With --kill-on-bad-exit, srun itself cancels the step when one task has failed.
-        (
-            r"^srun: error: \S+: tasks? [\d,-]+: .*$(?=(?s:.*)^srun: .*Terminating StepId=)",
-            _of_a_task,
-        ),
-        (_LINE + _OF + "CANCELLED AT .*$", _ended(State.CANCELLED, None)),
-        (r"^srun: error: \S+: tasks? [\d,-]+: Exited with exit code 253$", _code_253),
-        (r"^srun: error: \S+: tasks? [\d,-]+: (?!Exited with).*$", _by_signal),
-    )
+_WORDS: tuple[tuple[str, Verdict], ...] = (
+    (_LINE + _OF + "DUE TO TIME LIMIT.*$", _ended(State.TIMEOUT, Cause.TIME_LIMIT)),
+    (_LINE + _OF + "DUE TO NODE FAILURE.*$", _ended(State.FAILED, Cause.NODE_FAILURE)),
+    (r"^srun: error: Node failure on .*$", _ended(State.FAILED, Cause.NODE_FAILURE)),
+    (_LINE + _OF + "DUE TO PREEMPTION.*$", _ended(State.FAILED, Cause.PREEMPTED)),
+    (r"^srun: error: .*: Out Of Memory$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
+    (_LINE + r".* exceeded memory limit .*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
+    (_LINE + r".*oom[-_]kill.*$", _ended(State.FAILED, Cause.OUT_OF_MEMORY)),
+    (
+        r"^srun: error: (?:Unable to (?:create step|confirm allocation)|Only allocated ).*$",
+        _ended(State.FAILED, Cause.START_FAILURE),
+    ),
+    (_LINE + r"execve\(\): .*$", _ended(State.FAILED, Cause.START_FAILURE)),
+    _CODES[0],
+    (_LINE + _OF + "CANCELLED AT .*$", _ended(State.CANCELLED, None)),
+    *_CODES[1:],
 )
 
 
@@ -82,10 +84,21 @@ def explain(status: Status, words: str) -> Status:
     :param status: how srun ended; one that succeeded is left as it is
     :param words: the end of its standard error
     """
+    return _explained(status, words, _WORDS)
+
+
+def explain_code(status: Status, words: str) -> Status:
+    """The same where something else tells why it ended, as of the srun of a batch job: what its
+    exit code means.
+    """
+    return _explained(status, words, _CODES)
+
+
+def _explained(status: Status, words: str, known: Sequence[tuple[str, Verdict]]) -> Status:
     if status.state is not State.FAILED or status.returncode is None or status.returncode < 0:
         return status
-    for pattern, verdict in _WORDS:
-        match = pattern.search(words)
+    for pattern, verdict in known:
+        match = re.search(pattern, words, re.MULTILINE)
         if match is not None:
             return verdict(status, match[0].strip())
     return status

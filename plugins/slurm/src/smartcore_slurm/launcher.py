@@ -19,11 +19,13 @@ from smartcore.spec import (
     Closes,
     EventSink,
     Finds,
+    Job,
     JobId,
     Launcher,
     LauncherContext,
     NativeIds,
     Node,
+    Source,
     Started,
     State,
     Status,
@@ -33,7 +35,7 @@ from smartcore.spec import (
 
 from .allocation import show
 from .commands import ask, told
-from .ends import explain, last_words
+from .ends import explain, explain_code, last_words
 from .fitting import (
     Line,
     misfit,
@@ -99,8 +101,21 @@ class SlurmLauncher(Launcher):
             if not isinstance(item, Step)
         ]
         started = iter(self._start_steps(steps))
-        submitted = iter(self._scheduler.start(jobs) if jobs else ())
+        submitted = iter(self._submit(jobs) if jobs else ())
         return [next(started if isinstance(item, Step) else submitted) for item in work]
+
+    def _submit(self, jobs: Sequence[Job]) -> Sequence[Started]:
+        answers = self._scheduler.start(jobs)
+        notes = []
+        for job, answer in zip(jobs, answers, strict=True):
+            ids = answer.members or ((answer.id,) if answer.id and len(job.steps) == 1 else ())
+            notes += [
+                Note(one, "", "", str(step.stderr))
+                for one, step in zip(ids, job.steps, strict=bool(ids))
+                if Path(step.command.argv[0]).name == "srun"
+            ]
+        self._note(notes)
+        return answers
 
     def _start_steps(self, steps: Sequence[Step]) -> list[Started]:
         plans = [self._plan(step) for step in steps]
@@ -169,7 +184,7 @@ class SlurmLauncher(Launcher):
         steps, jobs = _sorted(ids)
         answers = dict(self._explained(self._processes.status(steps)))
         if jobs:
-            answers |= self._scheduler.status(jobs)
+            answers |= self._decoded(self._scheduler.status(jobs))
         return {job: answers[job] for job in ids}
 
     def attach(self, ids: Collection[JobId], /) -> Mapping[JobId, Answer]:
@@ -179,7 +194,7 @@ class SlurmLauncher(Launcher):
         if jobs:
             scheduler = self._scheduler
             attach = scheduler.attach if isinstance(scheduler, Attaches) else scheduler.status
-            answers |= attach(jobs)
+            answers |= self._decoded(attach(jobs))
         return {job: answers[job] for job in ids}
 
     def find(self, work: Sequence[Work], /) -> Sequence[Started]:
@@ -203,6 +218,22 @@ class SlurmLauncher(Launcher):
             if isinstance(answer, Status) and answer.is_terminal
             else answer
             for job, answer in answers.items()
+        }
+
+    def _decoded(self, answers: Mapping[JobId, Answer]) -> Mapping[JobId, Answer]:
+        # The exit record of a job has the code of the srun in it.
+        failed = {
+            job: answer
+            for job, answer in answers.items()
+            if isinstance(answer, Status) and answer.source is Source.RECORD and answer.returncode
+        }
+        notes = self._notes.find(failed)
+        return {
+            **answers,
+            **{
+                job: explain_code(failed[job], last_words(Path(note.stderr)))
+                for job, note in notes.items()
+            },
         }
 
     def _explain(self, job: JobId, status: Status, note: Note | None) -> Status:

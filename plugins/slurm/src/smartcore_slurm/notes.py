@@ -22,9 +22,9 @@ PLACE = Path(".smartcore") / "slurm"
 class Note:
     """One step.
 
-    :param id: of the process that is its srun
-    :param name: of the step, as Slurm knows it
-    :param allocation: number of the allocation that it runs in
+    :param id: of the process that is its srun, or of the batch job or the part of it that it is in
+    :param name: of the step, as Slurm knows it; empty in a batch job
+    :param allocation: number of the allocation that it runs in; empty in a batch job
     :param stderr: where its srun says what became of it
     :param stopped: it was asked to end
     """

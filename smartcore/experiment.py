@@ -109,7 +109,7 @@ class Experiment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._session.stop_all()
+        self._session.stops.stop_all()
         self._session.close()
 
     @property
@@ -120,7 +120,7 @@ class Experiment:
     @property
     def telemetry(self) -> ExperimentTelemetryConfiguration:
         """The switch for telemetry of this experiment; off unless enabled."""
-        return self._session.telemetry.configuration
+        return self._session.news.telemetry.configuration
 
     # -- create ---------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class Experiment:
             running,
             [
                 PlannedPreview(planned.name, planned.turn, tuple(places(planned)))
-                for planned in self._session.plan_of(entities, steps)
+                for planned in self._session.steps.places(entities, steps)
             ],
         )
         text = render(preview, verbosity_level, output_format)
@@ -460,7 +460,7 @@ class Experiment:
 
         :raises InputError: one of them was never started here
         """
-        self._session.stop(self._session.roster.started(args))
+        self._session.stops.stop(self._session.roster.started(args))
 
     def wait(
         self,
@@ -494,12 +494,12 @@ class Experiment:
             for run in runs:
                 logger.info("%s: %s", run.name, run.status.state.value)
 
-        with self._session.interrupts(stops=kill_on_interrupt):
+        with self._session.stops.interrupts(stops=kill_on_interrupt):
             try:
                 self._session.wait(runs, tick=report if verbose else None, interval=interval)
             except KeyboardInterrupt:
                 if kill_on_interrupt:
-                    self._session.abandon(runs)
+                    self._session.stops.abandon(runs)
                 raise
 
     def on_end(self, function: Callable[[str, Status], None]) -> None:
@@ -509,7 +509,7 @@ class Experiment:
         """
         if not callable(function):
             raise InputTypeError(f"on_end takes a function, not {function!r}")
-        self._session.on_end(lambda run: function(run.name, run.status))
+        self._session.news.on_end(lambda run: function(run.name, run.status))
 
     # -- what is known --------------------------------------------------------------------------
 

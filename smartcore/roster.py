@@ -9,12 +9,13 @@ from pathlib import Path
 from smartcore.database import Orchestrator
 from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
-from smartcore.error import InputError
+from smartcore.error import InputError, InputTypeError
 from smartcore.launch import check
 from smartcore.launch.check import Startable, databases_of, models_of, names_of
 from smartcore.launch.earlier import Earlier
 from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.story import Story
+from smartcore.registry import Registry
 from smartcore.spec import State, Step
 
 
@@ -108,6 +109,29 @@ class Roster:
         # Of a database that an earlier driver started and that cannot be asked.
         shard = re.compile(rf"{re.escape(name)}_\d+")
         return [each for each in self.runs if shard.fullmatch(each)] or [name]
+
+    def database(self, what: object, registry: Registry) -> Orchestrator:
+        """The database that a user gave, or named: it was started here, or by an earlier driver.
+
+        :raises InputError: there is none of that name
+        """
+        if isinstance(what, Orchestrator):
+            return what
+        if not isinstance(what, str):
+            raise InputTypeError(
+                f"{what!r} is a {type(what).__name__}, and restart is for databases; start models"
+                " again with start()"
+            )
+        started, checkpoints = self._databases.started, self.earlier.story.databases
+        if what in started:
+            return started[what]
+        if what not in checkpoints:
+            known = ", ".join({**started, **checkpoints}) or "none"
+            raise InputError(f"no database {what!r} was started in this experiment; known: {known}")
+        from smartcore.database.checkpoint import describe
+
+        database, _, _ = describe(checkpoints[what], registry)
+        return database
 
     def names_of(self, entities: Iterable[Startable]) -> list[str]:
         """Names of the runs of these entities."""

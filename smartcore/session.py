@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +13,8 @@ from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
 from smartcore.entity import Model
 from smartcore.error import (
-    ConfigError,
-    InputError,
-    InputTypeError,
     LauncherError,
     StepFailedError,
-    WaitTimeoutError,
 )
 from smartcore.launch import check, index, report
 from smartcore.launch.bundle import bundles
@@ -27,22 +22,19 @@ from smartcore.launch.check import Startable, databases_of, models_of, shard_nam
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
-from smartcore.launch.interrupts import Interrupts
-from smartcore.launch.journal import Journal, read_stopped
-from smartcore.launch.listeners import EndListener, Listeners
-from smartcore.launch.plan import Planned, Shares, plan
+from smartcore.launch.journal import Journal
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.step import StepBuilder
-from smartcore.launch.story import Story, heed, is_unexplained, unheard
+from smartcore.launch.story import Story, unheard
 from smartcore.log import get_logger
 from smartcore.machinery import Machinery
+from smartcore.news import News
 from smartcore.registry import Registry
 from smartcore.restarts import Restarts
 from smartcore.roster import Roster
 from smartcore.spec import (
-    Cause,
     JobId,
     Launcher,
     State,
@@ -50,7 +42,7 @@ from smartcore.spec import (
     Step,
 )
 from smartcore.steps import Steps
-from smartcore.telemetry import TelemetryWriter
+from smartcore.stops import Stops
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
@@ -80,7 +72,6 @@ class Session:
         self.launcher = launcher
         self.registry = registry
         self.config = config
-        self.telemetry = TelemetryWriter(path)
         self._max_running = max_running or config.integer("max_running") or None
         self._machinery = Machinery(name, path, launcher, registry, config, self._make_engine)
         builder = StepBuilder(registry)
@@ -88,13 +79,12 @@ class Session:
         self.roster = Roster(path, self.databases)
         self.restarts = Restarts(self.databases, self, registry, config, builder)
         self.steps = Steps(
-            path, registry, config, builder, self.databases, lambda: self.engine.launcher
+            path, registry, config, builder, self.databases, self.roster, lambda: self.engine
         )
         self._journal: Journal | None = None
-        self._listeners = Listeners()
-        self._ending: Sequence[Run] = ()
+        self.news = News(name, path, registry, self.databases, self.restarts, lambda: self.journal)
+        self.stops = Stops(self._machinery, self.roster, self.databases, self.restarts)
         self._noted: set[str] = set()
-        self._awaited: list[Sequence[Run]] = []
 
     @property
     def engine(self) -> Engine:
@@ -105,8 +95,8 @@ class Session:
         return Engine(
             launcher,
             max_running=self._max_running,
-            before_start=self._handing,
-            on_start=self._began,
+            before_start=lambda runs: self.journal.handed(runs),
+            on_start=self.news.began,
             on_end=self._ended,
             again=self._again,
         )
@@ -163,7 +153,7 @@ class Session:
         # Modules are loaded before anything runs: Python takes a Ctrl-C that hits the making of a
         # class for unhandled, and would die of it at its very end.
         display = self._display(len(given)) if block else None
-        with self._launching(stops=kill_on_interrupt):
+        with self.stops.launching(stops=kill_on_interrupt):
             for database in databases_of(outstanding):
                 # First: a driver that is killed meanwhile leaves shards that can be taken up.
                 self.journal.database(database.db_identifier, database.checkpoint_file)
@@ -172,7 +162,7 @@ class Session:
             self._start_models(models_of(outstanding), entities, policy)
             runs = [self.runs[model.name] for model in given]
             if block:
-                with self._awaiting(runs if kill_on_interrupt else ()):
+                with self.stops.awaiting(runs if kill_on_interrupt else ()):
                     self._show(runs, display)
         failed = [run.latest for run in runs if run.latest.failed]
         if block and raise_on_failure and failed:
@@ -203,23 +193,6 @@ class Session:
         _ = self.journal  # a second driver is refused before anything is launched
         return entities
 
-    @contextmanager
-    def _launching(self, *, stops: bool = True) -> Iterator[None]:
-        """What goes wrong in here takes along what was launched in here.
-
-        :param stops: so does Ctrl-C
-        """
-        before = len(self.history)
-        with self.interrupts(stops=stops) as interrupts:
-            try:
-                yield
-            except BaseException as error:
-                # Ctrl-C, or a database that failed.
-                if stops or isinstance(error, Exception):
-                    interrupts.stopping()
-                    self.abandon(self.history[before:])
-                raise
-
     def _recall(self, names: Iterable[str]) -> None:
         """Learn how what earlier drivers launched under these names stands now.
 
@@ -238,17 +211,17 @@ class Session:
         book.started(unheard)
         for run in runs:
             if not run.active:
-                self._heed(run)
+                self.news.heed(run)
                 book.ended(run)
 
     def restart(self, what: object) -> Orchestrator:
         """Bring back what of a database has ended; see :meth:`Restarts.restart`."""
-        database = self._database(what)
+        database = self.roster.database(what, self.registry)
         names = list(dict.fromkeys([*self.roster.names_of([database]), *shard_names(database)]))
         self._recall(names)
         self.roster.earlier.refuse(names)
         journal = self.journal
-        with self._launching():
+        with self.stops.launching():
             self.restarts.restart(database)
         journal.database(database.db_identifier, database.checkpoint_file)
         self._replace(database)
@@ -260,25 +233,6 @@ class Session:
             run.replaced = True
         self.journal.replaced(runs)
 
-    def _database(self, what: object) -> Orchestrator:
-        if isinstance(what, Orchestrator):
-            return what
-        if not isinstance(what, str):
-            raise InputTypeError(
-                f"{what!r} is a {type(what).__name__}, and restart is for databases; start models"
-                " again with start()"
-            )
-        started, checkpoints = self.databases.started, self.roster.earlier.story.databases
-        if what in started:
-            return started[what]
-        if what not in checkpoints:
-            known = ", ".join({**started, **checkpoints}) or "none"
-            raise InputError(f"no database {what!r} was started in this experiment; known: {known}")
-        from smartcore.database.checkpoint import describe
-
-        database, _, _ = describe(checkpoints[what], self.registry)
-        return database
-
     def refuse_earlier(self, entities: Sequence[Startable]) -> None:
         """Refuse entities whose runs, launched by an earlier driver, have not ended.
 
@@ -288,52 +242,13 @@ class Session:
         self._recall(names)
         self.roster.earlier.refuse(names)
 
-    def abandon(self, runs: Sequence[Run]) -> None:
-        """End those of ``runs`` that are active, since a call that waits for them was given up."""
-        active = [run for run in runs if run.latest.active]
-        if active:
-            with self._ends(active):
-                log.warning("stopping %d; Ctrl-C kills what does not end", len(active))
-                self.engine.stop(active)
-        self.databases.forget_ended(self.runs)
-
-    @contextmanager
-    def _awaiting(self, runs: Sequence[Run]) -> Iterator[None]:
-        self._awaited.append(runs)
-        try:
-            yield
-        finally:
-            self._awaited.remove(runs)
-
-    def give_up(self) -> None:
-        """End what a start still waits for: its driver ends, because of a Ctrl-C that only another
-        thread could hear.
-        """
-        self.abandon([run for runs in self._awaited for run in runs])
-
-    def interrupts(self, *, stops: bool = True) -> Interrupts:
-        """What Ctrl-C does while a call of the user blocks; see :class:`Interrupts`."""
-        return Interrupts(self._insist, stops=stops)
-
-    @contextmanager
-    def _ends(self, runs: Sequence[Run]) -> Iterator[None]:
-        self._ending = runs
-        try:
-            yield
-        finally:
-            self._ending = ()
-            self._machinery.relent()
-
-    def _insist(self) -> None:
-        self._machinery.insist([run.latest for run in self._ending])
-
     def _start_models(
         self, models: Sequence[Model], entities: Sequence[Startable], policy: Policy
     ) -> None:
         for model in models:
             ensure_directory(Path(model.path))
         runs = []
-        for step, place in self.steps.build(models, {run.name for run in self.roster.active()}):
+        for step, place in self.steps.build(models):
             runs.append(self.new_run(step, MODEL))
             runs[-1].place = place
         jobs = bundles(entities, {run.name: run.step for run in runs})
@@ -344,7 +259,7 @@ class Session:
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
         again = attempt_after(run, status)
-        if again is None or (status.state is State.LOST and self._stopped_by_shell(run)):
+        if again is None or (status.state is State.LOST and self.news.stopped_by_shell(run)):
             return None
         report.set_aside(run)
         try:
@@ -384,30 +299,6 @@ class Session:
         """The newest run of a name, also of an earlier driver; None if there is none."""
         return self.roster.newest(name)
 
-    def plan_of(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
-        """Where ``entities`` would run in their allocations, beside the databases that run;
-        nothing for those that nobody plans.
-        """
-        jobs = bundles(entities, steps)
-        shards = self.databases.placed_steps(databases_of(entities))
-        names = [*shards, *(model.name for model in models_of(entities) if model.name not in jobs)]
-        by_allocation: dict[str, list[Step]] = {}
-        for step in (steps[name] for name in names):
-            by_allocation.setdefault(step.resources.allocation, []).append(step)
-        found: list[Planned] = []
-        for allocation, own in by_allocation.items():
-            nodes = self.engine.nodes(allocation)
-            if nodes:
-                running = self._shards_in(allocation)
-                lasting = {*shards, *(name for name, _ in running)}
-                wanted = [(step.name, step.resources) for step in own]
-                found += plan(nodes, wanted, running, lasting=lasting)
-        return found
-
-    def _shards_in(self, allocation: str) -> list[tuple[str, Shares]]:
-        runs = [run for run in self.roster.active() if run.kind == SHARD and run.shares]
-        return [(r.name, r.shares) for r in runs if r.step.resources.allocation == allocation]
-
     def _note_nodes(self, runs: Sequence[Run]) -> None:
         wanted = {run.step.resources.allocation for run in runs if run.bundle is None}
         for allocation in sorted(wanted - self._noted):
@@ -421,41 +312,6 @@ class Session:
     def entities(self, given: Sequence[object]) -> list[Startable]:
         """The entities given by a user, if all of them can be started."""
         return check.startable(given)
-
-    def stop(self, runs: Sequence[Run]) -> None:
-        """End models first, then databases; what has ended already is left as it is."""
-        self.stop_runs([run for run in runs if run.kind == MODEL])
-        shards = [run for run in runs if run.kind == SHARD and run.active]
-        unsaved = self.restarts.unsaved(shards) if shards else ()
-        self._end_shards(shards)
-        self.stop_runs(shards)
-        self.restarts.tell_unsaved(unsaved)
-        self.databases.forget_ended(self.runs)
-
-    def _end_shards(self, shards: Sequence[Run]) -> None:
-        # Quicker than a signal. Who does not obey gets the signal, too.
-        if not shards or not self._machinery.announce(shards):
-            return
-        grace = self._machinery.grace
-        if self.databases.end([run.name for run in shards], grace):
-            with suppress(WaitTimeoutError):
-                self.wait(shards, grace)
-
-    def stop_runs(self, runs: Sequence[Run]) -> None:
-        """End those of ``runs`` that are active."""
-        active = [run for run in runs if run.active]
-        if active:
-            self.engine.stop(active)
-
-    def stop_all(self) -> None:
-        """End all models, then all databases; Ctrl-C meanwhile kills what does not end."""
-        with self.interrupts() as interrupts:
-            interrupts.stopping()
-            active = self.roster.active()
-            with self._ends(active):
-                if active:
-                    log.debug("stopping %s", some([run.name for run in active]))
-                self.stop(active)
 
     def wait(
         self,
@@ -521,59 +377,9 @@ class Session:
             self.journal.ended(run)
         self.journal.started(runs)
 
-    def on_end(self, listener: EndListener) -> None:
-        """Call ``listener`` for each end from now on, from a thread of its own."""
-        self._listeners.add(listener)
-
-    def _handing(self, runs: Sequence[Run]) -> None:
-        self.journal.handed(runs)
-
-    def _began(self, runs: Sequence[Run]) -> None:
-        self.journal.started(runs)
-        for run in runs:
-            self.telemetry.started(run)
-
-    def _heed(self, run: Run) -> None:
-        if not is_unexplained(run):
-            return
-        # Of a server that ends as it is told to, a scheduler need not know that it was told.
-        told = run.kind == SHARD and (run.stopping or self.restarts.told_elsewhere(run))
-        if told or self._stopped_by_shell(run):
-            heed(run, {run.step.tag})
-
-    def _stopped_by_shell(self, run: Run) -> bool:
-        try:
-            return run.step.tag in read_stopped(self.path)
-        except ConfigError as error:
-            log.warning("%s", error)
-            return False
-
     def _ended(self, run: Run) -> None:
-        self._heed(run)
-        self.journal.ended(run)
-        if run.kind == SHARD:
-            self._shard_ended(run)
-        elif run.failed:
-            log.error("%s", report.failure(run))
-        if run.successor is not None:
-            log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
-        self.telemetry.ended(run)
-        self.registry.emit(
-            "smartcore_after_end", experiment=self.name, name=run.name, status=run.status
-        )
-        self._listeners.tell(run)
+        self.news.ended(run)
         self._spread(run)
-
-    def _shard_ended(self, run: Run) -> None:
-        # One that ends before its database serves is told of by the start's own error. One that
-        # ends with code 0, or was cancelled, was told to, but not from here: by somebody else.
-        wanted = run.status.cause is Cause.STOPPED or self._stopped_by_shell(run)
-        if run.name not in self.databases.shards:
-            return
-        if run.failed or not wanted:
-            log.error("%s", self.restarts.obituary(run))
-        elif not run.stopping and (told := self.restarts.told_elsewhere(run)):
-            log.warning("%s", told)
 
     def native_ids(self) -> Mapping[JobId, str]:
         """What the workload manager calls everything that was launched, at the price of few
@@ -586,9 +392,13 @@ class Session:
         """Everything that is queued or running."""
         return self.roster.active()
 
+    def give_up(self) -> None:
+        """End what a start still waits for; see :meth:`Stops.give_up`."""
+        self.stops.give_up()
+
     def hear_out(self) -> None:
         """Return when users' functions were called for all ends so far."""
-        self._listeners.close()
+        self.news.hear_out()
 
     def close(self) -> None:
         """Give threads back; what runs goes on."""
@@ -597,4 +407,4 @@ class Session:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        self._listeners.close()
+        self.news.hear_out()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,10 +16,15 @@ from smartcore.database import client_environment
 from smartcore.databases import Databases
 from smartcore.entity import Model
 from smartcore.error import InputError
+from smartcore.launch.bundle import bundles
 from smartcore.launch.check import Startable, databases_of, here, models_of
+from smartcore.launch.engine import Engine
+from smartcore.launch.plan import Planned, Shares, plan
+from smartcore.launch.run import SHARD
 from smartcore.launch.step import StepBuilder
 from smartcore.registry import Registry
-from smartcore.spec import Launcher, Placement, Places, ShardAddress, Step
+from smartcore.roster import Roster
+from smartcore.spec import Placement, Places, ShardAddress, Step
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ class Steps:
     """Builds the steps of models, with the databases that run when it is asked.
 
     :param path: the experiment's directory
-    :param launcher: gives the launcher, made when first needed
+    :param engine: gives the engine, made when first needed
     """
 
     def __init__(
@@ -44,18 +49,18 @@ class Steps:
         config: Config,
         builder: StepBuilder,
         databases: Databases,
-        launcher: Callable[[], Launcher],
+        roster: Roster,
+        engine: Callable[[], Engine],
     ) -> None:
         self._path, self._registry, self._config = path, registry, config
-        self._builder, self._databases, self._launcher = builder, databases, launcher
+        self._builder, self._databases = builder, databases
+        self._roster, self._engine = roster, engine
         # Where colocated databases listen, by model; that of a queued one is not bound yet.
         self._colocated: dict[str, ShardAddress] = {}
 
-    def build(self, models: Sequence[Model], active: Collection[str]) -> list[tuple[Step, Build]]:
-        """The step of each model that is started now, and what builds it anew.
-
-        :param active: names of what runs or waits
-        """
+    def build(self, models: Sequence[Model]) -> list[tuple[Step, Build]]:
+        """The step of each model that is started now, and what builds it anew."""
+        active = {run.name for run in self._roster.active()}
         self._colocated = {name: at for name, at in self._colocated.items() if name in active}
         built = []
         for model in models:
@@ -81,6 +86,30 @@ class Steps:
         for database in databases_of(entities):
             steps |= {step.name: step for step in self._databases.planned_shards(database)}
         return steps
+
+    def places(self, entities: Sequence[Startable], steps: Mapping[str, Step]) -> list[Planned]:
+        """Where ``entities`` would run in their allocations, beside the databases that run;
+        nothing for those that nobody plans.
+        """
+        jobs = bundles(entities, steps)
+        shards = self._databases.placed_steps(databases_of(entities))
+        names = [*shards, *(model.name for model in models_of(entities) if model.name not in jobs)]
+        by_allocation: dict[str, list[Step]] = {}
+        for step in (steps[name] for name in names):
+            by_allocation.setdefault(step.resources.allocation, []).append(step)
+        found: list[Planned] = []
+        for allocation, own in by_allocation.items():
+            nodes = self._engine().nodes(allocation)
+            if nodes:
+                running = self._shards_in(allocation)
+                lasting = {*shards, *(name for name, _ in running)}
+                wanted = [(step.name, step.resources) for step in own]
+                found += plan(nodes, wanted, running, lasting=lasting)
+        return found
+
+    def _shards_in(self, allocation: str) -> list[tuple[str, Shares]]:
+        runs = [run for run in self._roster.active() if run.kind == SHARD and run.shares]
+        return [(r.name, r.shares) for r in runs if r.step.resources.allocation == allocation]
 
     def check(self, models: Sequence[Model]) -> None:
         """Refuse colocated databases that cannot be started, and settings that their servers do not
@@ -156,7 +185,7 @@ class Steps:
 
     def _elsewhere(self, model: Model) -> Elsewhere | None:
         hosts = {host for host in model.run_settings.resources().hosts if host not in here()}
-        if not hosts and not isinstance(self._launcher(), Places):
+        if not hosts and not isinstance(self._engine().launcher, Places):
             return None
         from smartcore.launch.colocation import elsewhere
 

@@ -65,7 +65,7 @@ def again(left: Path) -> Iterator[Experiment]:
     """The same experiment in another driver."""
     made = Experiment("exp", str(left), launcher="local")
     yield made
-    made._session.stop_all()
+    made._session.stops.stop_all()
     made._session.close()
 
 

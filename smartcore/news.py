@@ -43,6 +43,10 @@ class News:
         self._listeners = Listeners()
         self.telemetry = TelemetryWriter(path)
 
+    def handed(self, runs: Sequence[Run]) -> None:
+        """The launcher is about to be given these together."""
+        self._journal().handed(runs)
+
     def began(self, runs: Sequence[Run]) -> None:
         """These were started together."""
         self._journal().started(runs)

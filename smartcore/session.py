@@ -95,7 +95,7 @@ class Session:
         return Engine(
             launcher,
             max_running=self._max_running,
-            before_start=lambda runs: self.journal.handed(runs),
+            before_start=self.news.handed,
             on_start=self.news.began,
             on_end=self._ended,
             again=self._again,

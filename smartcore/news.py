@@ -60,7 +60,7 @@ class News:
         if run.kind == SHARD:
             self._shard_ended(run)
         elif run.failed:
-            log.error("%s", report.failure(run))
+            log.error("%s", self.failure(run))
         if run.successor is not None:
             log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
         self.telemetry.ended(run)
@@ -68,6 +68,10 @@ class News:
             "smartcore_after_end", experiment=self._name, name=run.name, status=run.status
         )
         self._listeners.tell(run)
+
+    def failure(self, run: Run) -> str:
+        """What is told of a model that failed."""
+        return report.failure(run, databases=self._registry.databases_in_use())
 
     def _shard_ended(self, run: Run) -> None:
         # One that ends before its database serves is told of by the start's own error. One that

@@ -274,6 +274,10 @@ class Registry:
         """The database back end of that name."""
         return self._object("databases", name, DatabaseBackend)  # type: ignore[type-abstract]
 
+    def databases_in_use(self) -> list[DatabaseBackend]:
+        """The database back ends that were asked for so far."""
+        return [made for made in list(self._objects.values()) if isinstance(made, DatabaseBackend)]
+
     def colocation(self, name: str) -> Colocation:
         """The way of colocation of that name."""
         return self._object("colocations", name, Colocation)  # type: ignore[type-abstract]

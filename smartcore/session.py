@@ -166,7 +166,7 @@ class Session:
                     self._show(runs, display)
         failed = [run.latest for run in runs if run.latest.failed]
         if block and raise_on_failure and failed:
-            raise StepFailedError("\n".join(report.failure(run) for run in failed))
+            raise StepFailedError("\n".join(map(self.news.failure, failed)))
 
     def _checked(self, entities: Sequence[Startable], skip_completed: bool) -> Sequence[Startable]:
         """Those to start, when nothing speaks against it."""

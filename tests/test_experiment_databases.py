@@ -43,8 +43,8 @@ def test_models_find_databases_and_prefixes_in_their_environment(exp: Experiment
     env = dict(line.split("=", 1) for line in out(consumer).splitlines() if "=" in line)
     assert env["SSDB_store"] == db.get_address()[0]
     assert env["SR_DB_TYPE_store"] == "Standalone"
-    assert env["SSKEYIN"] == "producer"
-    assert env["SSKEYOUT"] == "consumer"
+    assert env["SSKEYIN"] == env["SSKEYIN_store"] == "producer"
+    assert env["SSKEYOUT"] == env["SSKEYOUT_store"] == "consumer"
     auth = Path(env["SMARTCORE_DB_AUTH_store"])
     assert set(json.loads(auth.read_text())) == {"username", "password"}
     assert auth.stat().st_mode & 0o077 == 0
@@ -201,9 +201,14 @@ def test_a_database_that_cannot_start_takes_its_models_along(
     exp: Experiment, tmp_path: Path
 ) -> None:
     db = exp.create_database()
+    model = shell(exp, "m", "touch ran")
     db.set_db_conf("loadmodule", "/no/such/module.so")
-    with pytest.raises(DatabaseError, match=r"/no/such/module\.so"):
-        exp.start(db, shell(exp, "m", "touch ran"))
+    with pytest.raises(InputError, match=r"there is no file /no/such/module\.so"):
+        exp.start(db, model)
+    assert not (tmp_path / "orchestrator").exists()
+    db.set_db_conf("loadmodule", __file__)
+    with pytest.raises(DatabaseError, match=f"Can't load module from {re.escape(__file__)}"):
+        exp.start(db, model)
     assert not (tmp_path / "m" / "ran").exists()
     assert proc_with(str(tmp_path)) == []
     assert not db.is_active()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from smartcore.launch.farewell import some
 from smartcore.launch.run import Run
-from smartcore.spec import State
+from smartcore.spec import DatabaseBackend, State
 
 TAIL_LINES = 10
 TAIL_BYTES = 4096
-# What a server says to a client that sent no password: to a command, and to HELLO.
-REFUSALS = ("NOAUTH", "HELLO must be called with the client already authenticated")
 _VERBS = {
     State.LOST: "is lost",
     State.TIMEOUT: "ran out of time",
@@ -38,11 +37,12 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in last)
 
 
-def failure(run: Run, *, output: bool = False) -> str:
+def failure(run: Run, *, output: bool = False, databases: Iterable[DatabaseBackend] = ()) -> str:
     """One message about a run that failed, or a server that ended: cause, code or signal, host,
     and the tail of its ``.err``.
 
     :param output: with the tail of its ``.out``, too
+    :param databases: kinds of those that it may have used; they know what their refusals mean
     """
     status = run.status
     nodes = [share.node for share in run.shares]
@@ -57,13 +57,14 @@ def failure(run: Run, *, output: bool = False) -> str:
         where = f"{where if last else ''}; {run.step.stdout} ends with:{shown}"
     if run.job is None:
         where = ""
-    advice = ""
-    if any(words in last for words in REFUSALS):
-        advice = (
-            "\n    the database asks for the password in the file that SMARTCORE_DB_AUTH names;"
-            " clients that send none need create_database(allow_unauthenticated=True)"
-        )
+    advice = _advice(f"{last}\n{tail(run.step.stdout)}", databases)
     return f"{run.name} {verb}{host}{cause}{where}{advice}"
+
+
+def _advice(said: str, databases: Iterable[DatabaseBackend]) -> str:
+    # Clients may log a refusal to their output, and end without a word to standard error.
+    found = (database.advice(said) for database in databases)
+    return "".join(dict.fromkeys(f"\n    {advice}" for advice in found if advice))
 
 
 def set_aside(run: Run) -> None:

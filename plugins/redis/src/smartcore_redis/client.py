@@ -1,4 +1,6 @@
-"""How a person connects: by the server's command-line client, or by a few lines of Python."""
+"""How a person connects: by the server's command-line client, or by a few lines of Python; and what
+it means when a server refuses a client.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,22 @@ from smartcore.spec import Command, Server, ShardPlan
 
 # Of redis-cli and keydb-cli, and of valkey-cli.
 _AUTH_VARIABLES = ("REDISCLI_AUTH", "VALKEYCLI_AUTH")
+
+# What a server says to a client that sent no password, to a command and to HELLO; that lacks the
+# module of a command (6.2 quotes names in another way); that asks for more than models may.
+_ADVICE = {
+    ("NOAUTH", "HELLO must be called with the client already authenticated"): (
+        "the database asks for the password in the file that SMARTCORE_DB_AUTH names; clients that"
+        " send none, as SmartRedis, need allow_unauthenticated=True, an argument of"
+        " create_database, colocate_db_tcp and colocate_db_uds"
+    ),
+    ("unknown command 'AI.", "unknown command `AI."): (
+        "the database's server has no commands for tensors, models and scripts of SmartRedis; they"
+        ' come with a module such as RedisAI: set_db_conf("loadmodule", "/path/to/redisai.so"), or'
+        " loadmodule= of colocate_db_tcp and colocate_db_uds"
+    ),
+    ("NOPERM",): "models may not administrate a database; the driver may: set_db_conf(key, value)",
+}
 
 
 def client_command(server: Server, shard: ShardPlan) -> Command:
@@ -23,6 +41,12 @@ def client_command(server: Server, shard: ShardPlan) -> Command:
         (server.cli, *where, *tls, *cluster, "--user", credentials.user),
         env=dict.fromkeys(_AUTH_VARIABLES, credentials.password),
     )
+
+
+def client_advice(output: str) -> str:
+    """The next step after the first refusal that is in a client's output; empty if none is."""
+    found = (advice for words, advice in _ADVICE.items() if any(word in output for word in words))
+    return next(found, "")
 
 
 def client_recipe(shards: Sequence[ShardPlan], auth_file: Path) -> str:

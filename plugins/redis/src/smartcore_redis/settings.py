@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 
 from smartcore.error import DatabaseError, InputError, ShellError
 from smartcore.spec import ShardPlan, run_command
@@ -19,7 +20,7 @@ _TRIAL_TIMEOUT = timedelta(seconds=10)
 _LAST = "smartcore-ends-here"
 _LINE = re.compile(r"at line (\d+)$", re.MULTILINE)
 
-# What CONFIG GET never shows, and where it is seen instead that it was taken.
+# What CONFIG GET never shows, and without which a server does not start if it cannot take it.
 _NOT_SHOWN = frozenset({"loadmodule", "rename-command"})
 # Directives whose value is a secret: what is not asked for cannot get into a file.
 _SECRET = re.compile(r"(pass|auth|secret|password)$")
@@ -59,18 +60,31 @@ def try_options(executable: str, version: str, options: tuple[tuple[str, str], .
     raise InputError(f"{executable} {version} does not take {name}={value!r}: {reason}")
 
 
+def check_module(value: str) -> None:
+    """Look for the file of a module, which a server loads after it has read all its directives.
+
+    :param value: of ``loadmodule``: its path, and arguments
+    :raises InputError: there is none
+    """
+    path = Path((value.split() or [""])[0])
+    # A server looks for it in the directory in which it runs, and is not started in this one.
+    if not path.is_absolute():
+        raise InputError(f"loadmodule={value!r}: give the absolute path of the module's file")
+    if not path.is_file():
+        raise InputError(f"loadmodule={value!r}: there is no file {path}")
+
+
 # -- when it runs ---------------------------------------------------------------------------------
 
 
 def readable(options: Mapping[str, str]) -> list[str]:
     """The directives that can be read back."""
-    return [name for name in options if not _why_not(name)]
+    shown = [name for name in options if name.lower() not in _NOT_SHOWN]
+    return [name for name in shown if not _is_secret(name)]
 
 
-def _why_not(name: str) -> str:
-    if name.lower() in _NOT_SHOWN:
-        return "servers do not show it, and do not start if it fails"
-    return "it is a secret" if _SECRET.search(name.lower()) else ""
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name.lower()) is not None
 
 
 def verify_options(shard: ShardPlan, answer: bytes) -> dict[str, str]:
@@ -80,7 +94,7 @@ def verify_options(shard: ShardPlan, answer: bytes) -> dict[str, str]:
     :returns: directives that were not verified, and why
     :raises DatabaseError: one is not as it was given
     """
-    left = {name: reason for name in shard.options if (reason := _why_not(name))}
+    left = {name: "it is a secret" for name in shard.options if _is_secret(name)}
     names = readable(shard.options)
     try:
         found = _shown(answer, len(names))

@@ -7,6 +7,7 @@ Lines of JSON, one file for each process that writes, in ``.smartcore/slurm``.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smartcore.spec import JobId
+
+logger = logging.getLogger("smartcore")
 
 PLACE = Path(".smartcore") / "slurm"
 
@@ -48,11 +51,21 @@ class Notes:
         self._known: dict[JobId, Note] = {}
 
     def add(self, notes: Sequence[Note]) -> None:
-        """Write these down.
-
-        :raises OSError: they cannot be
-        """
+        """Write these down; if that cannot be, it is told, and only this process knows them."""
         self._known |= {note.id: note for note in notes}
+        try:
+            self._write(notes)
+        except OSError as error:
+            logger.warning(
+                "what is known of %d steps cannot be written down, so that another process can stop"
+                " them only by their srun: %s",
+                len(notes),
+                error,
+            )
+
+    def _write(self, notes: Sequence[Note]) -> None:
+        if not notes:
+            return
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = "".join(f"{json.dumps(asdict(note))}\n" for note in notes)
         with self._file.open("a", encoding="utf-8") as file:

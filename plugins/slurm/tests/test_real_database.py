@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -107,6 +108,37 @@ def test_three_shards_have_nodes_of_their_own(inside: str, exp: Experiment) -> N
     model = client(exp, "model")
     exp.start(model)
     assert said(model)[0] == "7"
+
+
+SMARTREDIS = Path(sys.prefix) / "smartredis"  # where scripts/setup puts it
+SMARTREDIS_CLIENT = """
+from smartredis import Client, ConfigOptions, Dataset
+for identifier in ("fields", "near"):
+    client = Client(ConfigOptions.create_from_environment(identifier), logger_name="test")
+    for number in range(20):
+        dataset = Dataset(f"{identifier}{number}")
+        dataset.add_meta_string("name", "text")
+        client.put_dataset(dataset)
+        assert client.get_dataset(f"{identifier}{number}").get_meta_strings("name") == ["text"]
+"""
+
+
+def test_smartredis_finds_shards_on_nodes_and_beside_its_model(
+    inside: str, exp: Experiment
+) -> None:
+    if not SMARTREDIS.exists():
+        if sys.version_info >= (3, 12) or platform.machine() != "x86_64":
+            pytest.skip("no wheel of SmartRedis for this Python or platform")
+        lacks("SmartRedis is not installed; scripts/setup does: make test")
+    fields = exp.create_database(db_nodes=3, db_identifier="fields", allow_unauthenticated=True)
+    env = {"PYTHONPATH": str(SMARTREDIS)}
+    run = exp.create_run_settings(sys.executable, ["-c", SMARTREDIS_CLIENT], env_vars=env)
+    run.set_nodes(2)
+    run.set_tasks(4)
+    model = exp.create_model("model", run)
+    model.colocate_db_uds(db_identifier="near", allow_unauthenticated=True)
+    exp.start(fields, model, raise_on_failure=True)
+    assert len(set(fields.hosts)) == 3
 
 
 @pytest.mark.parametrize("shards", [1, 3])

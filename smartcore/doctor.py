@@ -8,6 +8,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,8 +32,6 @@ LEAST_PROCESSES: Final = 1024
 # unix(7): 108 bytes with the final zero; what a socket's own name below the directory may take.
 SOCKET_PATH: Final = 107
 SOCKET_NAME: Final = 40
-# A clustered server opens a second port at this distance.
-BUS_OFFSET: Final = 10000
 LOOPBACK: Final = "127.0.0.1"
 
 Environment = Mapping[str, str]
@@ -58,7 +57,7 @@ def examine(registry: Registry, environment: Environment) -> list[CheckResult]:
         *results,
         _launcher(registry, settings, environment),
         *_databases(registry, settings, environment),
-        _ports(),
+        _ports(registry),
         _limit("open files", resource.RLIMIT_NOFILE, LEAST_OPEN_FILES, "ulimit -n"),
         _limit("processes", resource.RLIMIT_NPROC, LEAST_PROCESSES, "ulimit -u"),
         _pidfd(),
@@ -194,12 +193,20 @@ def _databases(
     return results
 
 
-def _ports() -> CheckResult:
+def _ports(registry: Registry) -> CheckResult:
+    # What a shard of a cluster needs, of any kind of server.
+    offsets = {0}
+    for name in registry.names("databases"):
+        with suppress(SmartcoreError):  # told with the databases
+            offsets.update(registry.database(name).cluster_offsets)
     try:
-        (port,) = free_ports([LOOPBACK], offsets=(0, BUS_OFFSET))
+        (port,) = free_ports([LOOPBACK], offsets=sorted(offsets))
     except DatabaseError as error:
         return _failure("ports", str(error), "end servers that are not needed")
-    return _ok("ports", f"{port} and {port + BUS_OFFSET} are free on {LOOPBACK}")
+    free = [str(port + offset) for offset in sorted(offsets)]
+    return _ok(
+        "ports", f"{' and '.join(free)} {'is' if len(free) == 1 else 'are'} free on {LOOPBACK}"
+    )
 
 
 def _limit(name: str, which: int, least: int, command: str) -> CheckResult:

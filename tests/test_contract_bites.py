@@ -92,6 +92,7 @@ SCHEDULERS = {
     "AsksForEachJob": "test_many_jobs_are_asked_about_in_one_query",
 }
 DATABASES = {
+    "HidesAPort": "test_a_shard_of_a_cluster_opens_the_ports_that_it_says_and_no_other",
     "WantsToKnowWhere": "test_where_it_listens_may_become_known_after_its_command_was_made",
     "CountsItself": "test_a_shard_tells_how_it_does",
     "FailsForOne": "test_one_shard_that_does_not_answer_spoils_nothing_for_the_others",

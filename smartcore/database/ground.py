@@ -18,7 +18,7 @@ from smartcore.spec.settings import RunSettings
 
 from .nodes import Ground, nodes_wanted
 from .orchestrator import Orchestrator
-from .ports import LOOPBACK_INTERFACE, refuse_beyond
+from .ports import LOOPBACK_INTERFACE, port_offsets, refuse_beyond
 
 
 def make_ground(
@@ -46,7 +46,8 @@ def make_ground(
     if database.port:
         share = max(Counter(hosts).values()) if placed else shards_on_a_node(database)
         count = database.num_shards
-        refuse_beyond(database.port, count if here else share, count)
+        offsets = port_offsets(builder.registry.database(database.backend), count)
+        refuse_beyond(database.port, count if here else share, count, offsets)
     settings = _run_settings(database, builder)
     registry = builder.registry
     name = Path(settings.run_command or "").name

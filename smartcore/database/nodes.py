@@ -160,6 +160,7 @@ def shard_spec(
     *,
     interfaces: Sequence[str],
     port: int,
+    offsets: Sequence[int],
     tag: str,
     ground: Ground,
     timeout: timedelta,
@@ -168,8 +169,8 @@ def shard_spec(
 
     :param interfaces: where it listens; none for the address of the node's own name
     :param port: the one that was asked for, 0 for a free one
+    :param offsets: what it needs, as distances from its port
     """
-    offsets = port_offsets(len(shard.peers))
     identifier = shard.name.rpartition("_")[0]
     return {
         "version": program.VERSION,
@@ -207,6 +208,7 @@ def spec_again(
     command: Command,
     ready: Ready,
     *,
+    offsets: Sequence[int],
     tag: str,
     ground: Ground,
     timeout: timedelta,
@@ -221,6 +223,7 @@ def spec_again(
         Ready(),
         interfaces=(),
         port=shard.address.port,
+        offsets=offsets,
         tag=tag,
         ground=ground,
         timeout=timeout,
@@ -249,6 +252,7 @@ def node_steps(
             backend.inquiry(shard),
             interfaces=interfaces(database) or ground.interfaces,
             port=database.port or 0,
+            offsets=port_offsets(backend, len(shards)),
             tag=tag,
             ground=ground,
             timeout=timeout,

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 from smartcore.error import DatabaseError, InputError
 from smartcore.launch.owner import describe_process
-from smartcore.spec import ShardPlan
+from smartcore.spec import DatabaseBackend, ShardPlan
 from smartcore.spec.addresses import free_ports, interface_address, port_error
 
 LOOPBACK_INTERFACE = "lo"
-# The shards of a cluster talk to one another on a second port, that much above their own.
-BUS_OFFSET = 10000
 _HIGHEST = 65535
 
 
@@ -27,51 +25,57 @@ def listen_hosts(interface: str | Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(interface_address(str(name)) for name in names))
 
 
-def port_offsets(count: int) -> tuple[int, ...]:
+def port_offsets(backend: DatabaseBackend, count: int) -> tuple[int, ...]:
     """What one shard of ``count`` needs, as distances from its port."""
-    return (0, BUS_OFFSET) if count > 1 else (0,)
+    return (0, *backend.cluster_offsets) if count > 1 else (0,)
 
 
-def choose_ports(hosts: Sequence[str], first: int | None, count: int) -> list[int]:
+def choose_ports(
+    hosts: Sequence[str], first: int | None, count: int, offsets: Sequence[int] = (0,)
+) -> list[int]:
     """The ports of ``count`` shards: free ones, or ``first`` and those after it.
 
+    :param offsets: what each shard needs, as distances from its port
     :raises DatabaseError: one is in use; names it and, where visible, its owner
     :raises InputError: a port is beyond what there is
     """
     if not first:
-        return free_ports(hosts, count, offsets=port_offsets(count))
-    refuse_beyond(first, count, count)
+        return free_ports(hosts, count, offsets=offsets)
+    refuse_beyond(first, count, count, offsets)
     ports = list(range(first, first + count))
     for port in ports:
-        for offset in port_offsets(count):
+        for offset in offsets:
             for host in hosts:
                 _check_port(host, port + offset, port)
     return ports
 
 
-def refuse_beyond(first: int, on_host: int, count: int) -> None:
+def refuse_beyond(first: int, on_host: int, count: int, offsets: Sequence[int]) -> None:
     """Refuse a first port from which a host does not have enough.
 
     :param on_host: how many shards share one host
     :param count: of how many in all
+    :param offsets: what each shard needs, as distances from its port
     :raises InputError: a port is beyond what there is
     """
-    last = first + on_host - 1 + port_offsets(count)[-1]
+    above = max(offsets)
+    last = first + on_host - 1 + above
     if last > _HIGHEST:
-        what = f" ({BUS_OFFSET} above the shard's own)" if count > 1 else ""
+        what = f" ({above} above the shard's own)" if above else ""
         raise InputError(
             f"port={first} with {count} shard(s) needs ports up to {last}{what}, and {_HIGHEST} is"
             " the highest; choose a lower one"
         )
 
 
-def check_ports(shard: ShardPlan) -> None:
+def check_ports(shard: ShardPlan, offsets: Sequence[int]) -> None:
     """Refuse to start a shard where somebody else listens now.
 
+    :param offsets: what it needs, as distances from its port
     :raises DatabaseError: names the port and, where visible, its owner
     """
     address = shard.address
-    for offset in port_offsets(len(shard.peers)) if address.port else ():
+    for offset in offsets if address.port else ():
         error = port_error(address.host, address.port + offset)
         if error is not None:
             taken = error.errno == errno.EADDRINUSE

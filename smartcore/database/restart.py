@@ -29,7 +29,7 @@ from .kept import loss
 from .live import LiveDatabase
 from .meeting import Meeting, await_shards
 from .nodes import Ground, spec_again
-from .ports import check_ports
+from .ports import check_ports, port_offsets
 from .start import TIMEOUT, Deadline, Runner, await_serving, explained
 
 log = get_logger(__name__)
@@ -109,12 +109,15 @@ def _step_again(
         resources=needs,
     )
     if ground is None:
-        check_ports(shard)
+        check_ports(shard, port_offsets(backend, len(shard.peers)))
         return replace(step, command=replace(old.command, files=()))
     node = live.nodes[shard.index]
     server = backend.command(live.server, shard)
     ready = backend.readiness(shard)
-    spec = spec_again(shard, server, ready, tag=tag, ground=ground, timeout=timeout)
+    offsets = port_offsets(backend, len(shard.peers))
+    spec = spec_again(
+        shard, server, ready, offsets=offsets, tag=tag, ground=ground, timeout=timeout
+    )
     file = ground.script(step.tag, spec)
     command = ground.command([file], shard.directory, Placement((node,)))
     needs = replace(ground.resources[shard.index], hosts=(node,))

@@ -28,7 +28,7 @@ from .meeting import Meeting, await_shards, nodes_of, real_shards
 from .nodes import Ground, interfaces, node_steps, nodes_wanted, template_shards
 from .orchestrator import Orchestrator
 from .plan import authority_file, plan_shards, secret_files, server_options, shard_steps
-from .ports import choose_ports, listen_hosts
+from .ports import choose_ports, listen_hosts, port_offsets
 
 log = get_logger(__name__)
 
@@ -210,8 +210,9 @@ def _serving(
     hosts: Sequence[str],
     deadline: Deadline,
 ) -> tuple[tuple[ShardPlan, ...], tuple[Step, ...]]:
+    count = database.num_shards
     for attempt in range(1, _ATTEMPTS + 1):
-        ports = choose_ports(hosts, database.port, database.num_shards)
+        ports = choose_ports(hosts, database.port, count, port_offsets(backend, count))
         shards = plan_shards(database, backend, credentials, hosts, ports)
         steps = shard_steps(backend, server, shards, database.resources())
         try:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from smartcore.database import Orchestrator
 from smartcore.database.live import DEFAULT_IDENTIFIER, variable
-from smartcore.database.ports import choose_ports, listen_hosts
+from smartcore.database.ports import choose_ports, listen_hosts, port_offsets
 from smartcore.entity import Ensemble, Model
 from smartcore.error import (
     DatabaseIdConflictError,
@@ -104,7 +104,9 @@ def before_start(
             continue
         _hosts(database)
         if database.port:
-            choose_ports(listen_hosts(database.interface), database.port, database.num_shards)
+            offsets = port_offsets(registry.database(database.backend), database.num_shards)
+            hosts = listen_hosts(database.interface)
+            choose_ports(hosts, database.port, database.num_shards, offsets)
     for model in models:
         _model(model, registry)
     for path in [*(model.path for model in models), *(db.path for db in databases)]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from smartcore.error import DatabaseError, InputError
 
-# Below the ephemeral range, as is the port that a clustered server opens 10000 above its own: an
-# outgoing connection of a sibling could have taken it.
+# Below the ephemeral range, as are ports that a clustered server opens up to 10000 above its own:
+# an outgoing connection of a sibling could have taken one.
 LOWEST_PORT = 10000
 HIGHEST_PORT = 22000
 

@@ -246,6 +246,9 @@ class DatabaseBackend(ABC):
     """
 
     name: str
+    cluster_offsets: tuple[int, ...] = ()
+    """Further ports that each shard of a cluster opens, as distances above its own: 10000 at the
+    most."""
 
     @abstractmethod
     def find(self, environment: Mapping[str, str], /, *, setting: str = "") -> Server:
@@ -279,7 +282,8 @@ class DatabaseBackend(ABC):
 
         Hosts and ports may be stand-ins: texts that are no address, and numbers larger than any
         port. What they stand for is filled in later wherever they are in arguments and files, as
-        decimal numbers; and so are, for clusters, numbers 10000 above a port.
+        decimal numbers; and so are, for clusters, numbers that are one of ``cluster_offsets`` above
+        a port.
         """
 
     @abstractmethod

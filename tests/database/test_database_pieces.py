@@ -71,7 +71,7 @@ def test_passwords_are_never_the_same_and_never_shown() -> None:
 
 
 def test_free_ports_leave_room_for_the_second_ports_of_a_cluster() -> None:
-    ports = choose_ports(LOOPBACK, None, 16)
+    ports = choose_ports(LOOPBACK, None, 16, (0, 10000))
     needed = {*ports, *(port + 10000 for port in ports)}
     assert len(needed) == 32
     assert max(needed) < 32768
@@ -79,9 +79,9 @@ def test_free_ports_leave_room_for_the_second_ports_of_a_cluster() -> None:
 
 def test_ports_beyond_what_there_is_are_refused() -> None:
     with pytest.raises(InputError, match="port=55534 with 3"):
-        choose_ports(LOOPBACK, 55534, 3)
+        choose_ports(LOOPBACK, 55534, 3, (0, 10000))
     with pytest.raises(InputError, match="65535 is the highest"):
-        choose_ports(LOOPBACK, 65534, 3)
+        choose_ports(LOOPBACK, 65534, 3, (0,))
 
 
 def test_the_owner_of_a_port_is_named(stranger: socket.socket) -> None:

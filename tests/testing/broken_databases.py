@@ -22,6 +22,10 @@ class WantsToKnowWhere(RedisBackend):
         return super().command(server, shard)
 
 
+class HidesAPort(RedisBackend):
+    cluster_offsets = ()
+
+
 class CountsItself(RedisBackend):
     def statistics(
         self, shards: Sequence[ShardPlan], timeout: timedelta, /

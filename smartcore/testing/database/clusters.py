@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from smartcore.error import UnsupportedError
 
 from ..contract import case
+from ..running import wait_until
 from .base import DatabaseCases
-from .room import QUICKLY, Room, ended
+from .room import QUICKLY, Room, ended, ports_of
 
 
 class ClusterCases(DatabaseCases):
@@ -23,6 +25,20 @@ class ClusterCases(DatabaseCases):
         plans = room.plans(3)
         jobs = room.serve(*plans)
         assert not any(ended(answer) for answer in room.processes.status(jobs).values())
+
+    @case("F36")
+    def test_a_shard_of_a_cluster_opens_the_ports_that_it_says_and_no_other(
+        self, room: Room
+    ) -> None:
+        if not self.clusters:
+            pytest.skip("it has no clusters")
+        plan, *_ = room.plans(3)
+        room.start(plan)
+        ask = partial(room.backend.statistics, [plan], QUICKLY)
+        wait_until(lambda: ask()[0].answered, "a server that answers")
+        offsets = (0, *room.backend.cluster_offsets)
+        assert all(0 <= offset <= 10000 for offset in offsets)
+        assert ports_of(plan) == {plan.address.port + offset for offset in offsets}
 
     @case("F36", "F39")
     def test_shards_that_admit_nobody_else_become_one_whole_database(self, room: Room) -> None:

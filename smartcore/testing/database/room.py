@@ -43,8 +43,6 @@ SETTINGS = {
     "proto-max-bulk-len": "1mb",
     "threads": "2",
 }
-# A clustered server opens a second port that far above the first.
-OFFSETS = (0, 10000)
 
 
 class Room:
@@ -59,7 +57,7 @@ class Room:
 
     def plans(self, count: int = 1, name: str = "db", **facts: object) -> list[ShardPlan]:
         """Shards that know one another, in directories of their own."""
-        ports = free_ports([HOST], count, offsets=OFFSETS)
+        ports = free_ports([HOST], count, offsets=(0, *self.backend.cluster_offsets))
         peers = tuple(ShardAddress(HOST, port) for port in ports)
         credentials = Credentials(
             "contract-admin", f"secret-admin-{name}", "default", "secret-user"
@@ -117,15 +115,18 @@ class Room:
         clean_up(self.path)
 
 
-def stand_ins(plans: Sequence[ShardPlan]) -> tuple[list[ShardPlan], dict[str, str]]:
+def stand_ins(
+    plans: Sequence[ShardPlan], backend: DatabaseBackend
+) -> tuple[list[ShardPlan], dict[str, str]]:
     """The same plans before it is known where they listen, and what stands for what."""
+    offsets = (0, *backend.cluster_offsets)
     peers = tuple(
         ShardAddress(f"stand-in-{index}-", (index + 1) * 10**15) for index in range(len(plans))
     )
     words: dict[str, str] = {}
     for plan, peer in zip(plans, peers, strict=True):
         words[peer.host] = plan.address.host
-        words |= {str(peer.port + each): str(plan.address.port + each) for each in OFFSETS}
+        words |= {str(peer.port + each): str(plan.address.port + each) for each in offsets}
     unknown = [
         replace(plan, address=peers[plan.index], peers=peers if plan.clustered else peers[:1])
         for plan in plans
@@ -201,6 +202,16 @@ def stopped(room: Room, plan: ShardPlan) -> Iterator[None]:
         yield
     finally:
         server.resume()
+
+
+def ports_of(plan: ShardPlan) -> set[int]:
+    """The TCP ports at which the server of a shard listens."""
+    pids = {one.pid for one in psutil.process_iter() if _works_in(one, plan.directory)}
+    return {
+        connection.laddr.port
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.pid in pids and connection.status == psutil.CONN_LISTEN
+    }
 
 
 def _works_in(process: psutil.Process, directory: Path) -> bool:

@@ -39,7 +39,7 @@ class ServingCases(DatabaseCases):
     @case("F35", "F39")
     def test_where_it_listens_may_become_known_after_its_command_was_made(self, room: Room) -> None:
         plans = room.plans(3 if self.clusters else 1)
-        unknown, words = stand_ins(plans)
+        unknown, words = stand_ins(plans, room.backend)
         commands = [room.backend.command(room.server, plan) for plan in unknown]
         made = [filled(command, words) for command in commands]
         assert not any("stand-in" in file.text for command in made for file in command.files)

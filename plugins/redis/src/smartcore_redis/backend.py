@@ -25,6 +25,7 @@ from smartcore.spec import (
 from .client import client_advice, client_command, client_recipe
 from .conf import (
     BUFFER,
+    BUS_OFFSET,
     buffer_for,
     check_directive,
     conf_path,
@@ -66,6 +67,7 @@ _UNREADABLE = (
 class _Backend(DatabaseBackend):
     """What the three have in common: all but their names and the directive for threads."""
 
+    cluster_offsets: tuple[int, ...] = (BUS_OFFSET,)
     search: Search
     threads = "io-threads"
 

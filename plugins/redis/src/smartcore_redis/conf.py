@@ -16,6 +16,7 @@ UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb":
 BUFFER = "client-query-buffer-limit"
 # For the rest of a command with a large value, and the beginning of the next one.
 _ROOM = 2**20
+# The shards of a cluster talk to one another on a second port, that much above their own.
 BUS_OFFSET = 10000
 
 # What the models' user may do besides everything that is neither administration nor dangerous:

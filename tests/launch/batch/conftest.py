@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smartcore.launch.batch import BatchLauncher, Ceiling, Place, World
-from smartcore.spec import Answer, Command, Job, JobId, Resources, Status, Step, Tag
+from smartcore.spec import Answer, Command, Job, JobId, Resources, State, Status, Step, Tag
 from smartcore.spec.scheduler import CommandLineScheduler, Rates
 from smartcore.testing.fakewlm.cluster import FakeCluster, fake_cluster
 from smartcore.testing.fakewlm.scheduler import FakeScheduler
@@ -86,6 +86,12 @@ class Simulated:
     def status(self, job: JobId) -> Answer:
         """Ask about one job."""
         return self.launcher.status([job])[job]
+
+    def state(self, job: JobId) -> State:
+        """Ask about one job that is known."""
+        answer = self.status(job)
+        assert isinstance(answer, Status)
+        return answer.state
 
     def after(self, seconds: float, job: JobId) -> Answer:
         """Ask about one job every second for a while; the last answer."""

@@ -126,7 +126,7 @@ for identifier in ("fields", "near"):
 def test_smartredis_finds_shards_on_nodes_and_beside_its_model(
     inside: str, exp: Experiment
 ) -> None:
-    if not SMARTREDIS.exists():
+    if not (SMARTREDIS / "smartredis").exists():
         if sys.version_info >= (3, 12) or platform.machine() != "x86_64":
             pytest.skip("no wheel of SmartRedis for this Python or platform")
         lacks("SmartRedis is not installed; scripts/setup does: make test")

@@ -1,10 +1,12 @@
-"""Passwords of one database, and the files of mode 0600 that hold them."""
+"""Passwords of one database, and the files of mode 0600 that hold them. That with smartcore's own
+also names the files that servers were given: they are of no use without it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from smartcore.error import DatabaseFileError
@@ -12,25 +14,34 @@ from smartcore.spec import Credentials
 
 ADMIN = "smartcore"
 
+Files = Mapping[str, Sequence[str]]
+"""Names of files, relative to their database's directory, by the name of their shard."""
+
 
 def new_credentials(*, open_access: bool = False) -> Credentials:
     """Passwords that nobody can guess.
 
     :param open_access: clients that send no password are let in, too
     """
+    import secrets  # takes a while
+
     return Credentials(
         ADMIN, secrets.token_urlsafe(24), password=secrets.token_urlsafe(24), open=open_access
     )
 
 
-def secret_text(username: str, password: str) -> str:
-    """The content of a secret's file: what clients pass on as ``username`` and ``password``."""
-    return json.dumps({"username": username, "password": password}) + "\n"
+def secret_text(username: str, password: str, files: Files | None = None) -> str:
+    """The content of a secret's file: what clients pass on as ``username`` and ``password``.
+
+    :param files: what each shard was given, see :func:`read_files`
+    """
+    given = {"files": files} if files is not None else {}
+    return json.dumps({"username": username, "password": password, **given}) + "\n"
 
 
-def write_secret(path: Path, username: str, password: str) -> None:
+def write_secret(path: Path, username: str, password: str, files: Files | None = None) -> None:
     """Write a secret's file, as :func:`write_private` does."""
-    write_private(path, secret_text(username, password))
+    write_private(path, secret_text(username, password, files))
 
 
 def write_private(path: Path, text: str) -> None:
@@ -63,6 +74,24 @@ def read_secret(path: str | os.PathLike[str]) -> tuple[str, str]:
     except (ValueError, KeyError, TypeError):
         raise DatabaseFileError(f"{path} holds no username and password") from None
     return str(username), str(password)
+
+
+def read_files(path: Path) -> dict[str, tuple[Path, ...]]:
+    """The files that each shard was given, by its name, as the file with smartcore's own password
+    says, in whose directory they are. Nothing if that cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {
+            str(shard): tuple(path.parent / name for name in map(str, names) if _inside(Path(name)))
+            for shard, names in found.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _inside(name: Path) -> bool:
+    return not name.is_absolute() and ".." not in name.parts
 
 
 def _whose(path: Path) -> str:

@@ -11,6 +11,8 @@ from smartcore.servertype import CLUSTERED, STANDALONE
 from smartcore.spec import Credentials, Server, ShardAddress, ShardPlan, Step
 from smartcore.spec.settings import RunSettings
 
+from .credentials import read_files
+
 DEFAULT_IDENTIFIER = "orchestrator"
 
 
@@ -137,6 +139,8 @@ def node_of(live: LiveDatabase, step: Step) -> DBNode:
     outputs = [f"{name}{suffix}" for name in names for suffix in (".out", ".err")]
     ports = [shard.address.port for shard in own]
     node = DBNode(step.name, own[0].directory, settings, ports, outputs, live.identifier)
+    given = read_files(live.admin_file)
+    node.set_files([file for shard in own for file in given.get(shard.name, ())])
     hosts = [live.hosts[shard.index] for shard in own]
     node.set_hosts(list(dict.fromkeys(hosts)))
     node.set_shards([ShardAddress(h, port) for h, port in zip(hosts, ports, strict=True)])

@@ -24,6 +24,7 @@ from .arguments import (
     check_size,
     check_value,
 )
+from .credentials import read_files
 from .live import DEFAULT_IDENTIFIER, LiveDatabase, Placing, node_of
 
 # The name users know and the plugin every installation has; the others are chosen by name.
@@ -379,15 +380,10 @@ class Orchestrator(EntityList[DBNode]):
         if self._live is not None:
             raise DatabaseError(f"the database {self.name!r} is running; stop it first")
         directory = Path(self.path)
+        admin = directory / f"{self.name}.admin.json"
         shards = [f"{self.name}_{index}" for index in range(self._shards)]
-        suffixes = (".out", ".err", ".conf", ".pem")
-        names = [f"{each}{suffix}" for each in (self.name, *shards) for suffix in suffixes]
-        names += [f"nodes-{shard}.conf" for shard in shards]
-        names += [
-            f"{self.name}.auth.json",
-            f"{self.name}.admin.json",
-            f"{self.name}.ca.pem",
-            CHECKPOINT_FILE,
-        ]
-        for name in names:
-            (directory / name).unlink(missing_ok=True)
+        names = [f"{each}{suffix}" for each in (self.name, *shards) for suffix in (".out", ".err")]
+        names += [f"{self.name}.auth.json", f"{self.name}.ca.pem", CHECKPOINT_FILE]
+        given = [file for files in read_files(admin).values() for file in files]
+        for path in [*(directory / name for name in names), *given, admin]:
+            path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smartcore.launch.step import make_tag
@@ -18,6 +19,7 @@ from smartcore.spec import (
     Step,
 )
 
+from .credentials import Files
 from .live import database_environment
 from .orchestrator import Orchestrator
 from .ports import listen_hosts
@@ -93,6 +95,19 @@ def planned_shards(
     ports = database.ports or [0] * database.num_shards
     shards = plan_shards(database, backend, planned_credentials(database), hosts, ports)
     return list(shard_steps(backend, server, shards, database.resources()))
+
+
+def given_files(backend: DatabaseBackend, server: Server, shards: Sequence[ShardPlan]) -> Files:
+    """What each shard is given when it starts, or could be with other credentials."""
+    named = Certificate("", Path())
+    plain = Credentials("", certificate=named, peers=named)
+    return {
+        shard.name: [
+            str(file.path.relative_to(shard.directory))
+            for file in backend.command(server, replace(shard, credentials=plain)).files
+        ]
+        for shard in shards
+    }
 
 
 def secret_files(database: Orchestrator) -> tuple[Path, Path]:

@@ -27,7 +27,14 @@ from .live import LiveDatabase
 from .meeting import Meeting, await_shards, nodes_of, real_shards
 from .nodes import Ground, interfaces, node_steps, nodes_wanted, template_shards
 from .orchestrator import Orchestrator
-from .plan import authority_file, plan_shards, secret_files, server_options, shard_steps
+from .plan import (
+    authority_file,
+    given_files,
+    plan_shards,
+    secret_files,
+    server_options,
+    shard_steps,
+)
 from .ports import choose_ports, listen_hosts, port_offsets
 
 log = get_logger(__name__)
@@ -101,7 +108,7 @@ def start_database(
     _warn_if_open(database, credentials, hosts or interfaces(database) or ["its nodes"])
     # What it says is not true any more, with other passwords and in a while with other addresses.
     Path(database.checkpoint_file).unlink(missing_ok=True)
-    auth, admin = _write_secrets(database, credentials)
+    auth, admin = _write_secrets(database, credentials, backend, server)
     nodes: tuple[str, ...] = ()
     if ground is None:
         shards, steps = _serving(
@@ -141,10 +148,13 @@ def _credentials(
     return replace(made, certificate=certificate, peers=peers)
 
 
-def _write_secrets(database: Orchestrator, credentials: Credentials) -> tuple[Path, Path]:
+def _write_secrets(
+    database: Orchestrator, credentials: Credentials, backend: DatabaseBackend, server: Server
+) -> tuple[Path, Path]:
     auth, admin = secret_files(database)
+    files = given_files(backend, server, template_shards(database, backend, credentials))
     write_secret(auth, credentials.user, credentials.password)
-    write_secret(admin, credentials.admin, credentials.admin_password)
+    write_secret(admin, credentials.admin, credentials.admin_password, files)
     if credentials.certificate is not None:
         write_private(credentials.certificate.file, credentials.certificate.authority)
     return auth, admin

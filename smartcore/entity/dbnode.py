@@ -42,6 +42,7 @@ class DBNode(Entity):
         self.db_identifier = db_identifier
         self._hosts: list[str] = []
         self._shards: list[ShardAddress] = []
+        self._files: list[Path] = []
 
     @property
     def num_shards(self) -> int:
@@ -82,6 +83,10 @@ class DBNode(Entity):
         """Note where each of its shards listens."""
         self._shards = list(shards)
 
+    def set_files(self, files: Sequence[Path]) -> None:
+        """Note which files its shards were given."""
+        self._files = list(files)
+
     def clear_hosts(self) -> None:
         """Forget on which hosts it runs."""
         self._hosts, self._shards = [], []
@@ -97,11 +102,6 @@ class DBNode(Entity):
 
     def remove_stale_dbnode_files(self) -> None:
         """Delete what an earlier launch left in its directory: output and configuration."""
-        directory = Path(self.path)
-        names = {
-            *self.output_files,
-            *(f"{self.name}{suffix}" for suffix in (".out", ".err", ".conf", ".mpmd")),
-            *(f"nodes-{self.name}-{port}.conf" for port in self.ports),
-        }
-        for name in names:
-            (directory / name).unlink(missing_ok=True)
+        names = {*self.output_files, f"{self.name}.out", f"{self.name}.err"}
+        for path in [*(Path(self.path) / name for name in names), *self._files]:
+            path.unlink(missing_ok=True)

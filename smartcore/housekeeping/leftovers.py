@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartcore.database.credentials import read_secret
+from smartcore.database.credentials import read_files, read_secret
 from smartcore.error import DatabaseFileError
 from smartcore.launch import link, spawn
-from smartcore.launch.run import SHARD, Run
 
 from .places import Place
 
@@ -115,35 +114,36 @@ def _secrets(place: Place) -> Iterator[tuple[Path, str]]:
     tags = {str(run.step.tag) for run in place.story.runs}
     for identifier, checkpoint in place.story.databases.items():
         files = _secret_files(Path(checkpoint), tags)
-        if not Path(checkpoint).exists():
-            files = _never_served(Path(checkpoint).parent, identifier, place.story.runs)
-        for path in files:
-            yield path, f"secret of the database {identifier}, ended"
+        if not Path(checkpoint).exists():  # it never served
+            files = [
+                Path(checkpoint).with_name(f"{identifier}.{whose}.json")
+                for whose in ("auth", "admin")
+            ]
+        for path in _with_given(files):
+            yield path, f"file of the database {identifier}, ended"
     beside = {run.step.cwd / f"{run.name}-db.auth.json" for run in place.story.runs}
     for path in sorted(filter(_is_secret, beside)):
         yield path, "secret of a database beside a model, ended"
 
 
-def _secret_files(checkpoint: Path, tags: set[str]) -> Iterator[Path]:
+def _secret_files(checkpoint: Path, tags: set[str]) -> list[Path]:
     try:
         content = json.loads(checkpoint.read_text("utf-8"))
         started = {str(shard["tag"]) for shard in content["shards"]}
         names = [str(content[key]) for key in ("auth_file", "admin_file")]
-        keys = [f"{shard['name']}.pem" for shard in content["shards"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return
+        return []
     if not started or not started <= tags:
-        return
-    paths = [checkpoint.parent / Path(name).name for name in names]
-    yield from filter(_is_secret, paths)
-    yield from (path for name in keys if (path := checkpoint.parent / Path(name).name).is_file())
+        return []
+    return [checkpoint.parent / Path(name).name for name in names]
 
 
-def _never_served(directory: Path, identifier: str, runs: Iterable[Run]) -> Iterator[Path]:
-    pair = [directory / f"{identifier}.{whose}.json" for whose in ("auth", "admin")]
-    yield from filter(_is_secret, pair)
-    keys = {directory / f"{run.name}.pem" for run in runs if run.kind == SHARD}
-    yield from (path for path in sorted(keys) if path.is_file())
+def _with_given(secrets: Sequence[Path]) -> Iterator[Path]:
+    # What servers were given holds passwords' hashes, keys, and nothing that serves without them.
+    for secret in filter(_is_secret, secrets):
+        yield secret
+        given = (file for files in read_files(secret).values() for file in files)
+        yield from (file for file in given if file.is_file())
 
 
 def _is_secret(path: Path) -> bool:

@@ -284,6 +284,10 @@ class DatabaseBackend(ABC):
         port. What they stand for is filled in later wherever they are in arguments and files, as
         decimal numbers; and so are, for clusters, numbers that are one of ``cluster_offsets`` above
         a port.
+
+        Which files there are depends on the shard's name and directory, on whether it is clustered,
+        and on which certificates there are: they are removed when nobody needs them any more, and
+        none of them holds data.
         """
 
     @abstractmethod

@@ -383,8 +383,21 @@ def test_a_running_database_cannot_be_started_again(
     assert json.loads((tmp_path / "db/orchestrator.auth.json").read_text()) != before
 
 
-def test_stale_files_go_and_data_stays(tmp_path: Path) -> None:
-    for name in ("orchestrator_0.out", "nodes-orchestrator_0.conf", "orchestrator_0.rdb", "mine"):
-        (tmp_path / name).touch()
-    Orchestrator(tmp_path).remove_stale_files()
-    assert {path.name for path in tmp_path.iterdir()} == {"orchestrator_0.rdb", "mine"}
+def test_stale_files_go_and_data_stays(
+    tmp_path: Path, runner: Runner, backend: DatabaseBackend, bundled: Mapping[str, str]
+) -> None:
+    directory = tmp_path / "db"
+    database = Orchestrator(directory)
+    start_database(database, runner, backend, environment=bundled)
+    (node,) = database
+    assert {path.name for path in directory.glob("*.conf")} == {"orchestrator_0.conf"}
+    runner.stop()
+    database.unbind()
+    node.remove_stale_dbnode_files()
+    assert {path.suffix for path in directory.iterdir()} == {".json"}
+    # Another process knows of them, too, also of those that an earlier start with TLS left.
+    for name in ("orchestrator_0.conf", "orchestrator_0.pem", "orchestrator_0.rdb", "mine"):
+        (directory / name).touch()
+    Orchestrator(directory).remove_stale_files()
+    assert {path.name for path in directory.iterdir()} == {"orchestrator_0.rdb", "mine"}
+    Orchestrator(directory).remove_stale_files()  # nothing is left to go

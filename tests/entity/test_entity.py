@@ -120,10 +120,12 @@ def test_a_database_node_knows_where_it_listens_once_it_was_started() -> None:
 
 
 def test_a_database_node_removes_what_an_earlier_launch_left(tmp_path: Path) -> None:
-    for name in ("db_0.out", "db_0.conf", "nodes-db_0-6379.conf", "extra.log", "dump.rdb"):
+    for name in ("db_0.out", "settings", "extra.log", "data"):
         (tmp_path / name).touch()
-    DBNode("db_0", tmp_path, RUN, [6379], ["extra.log"]).remove_stale_dbnode_files()
-    assert list(tmp_path.iterdir()) == [tmp_path / "dump.rdb"]
+    node = DBNode("db_0", tmp_path, RUN, [6379], ["extra.log"])
+    node.set_files([tmp_path / "settings", tmp_path / "gone"])
+    node.remove_stale_dbnode_files()
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
 def test_everything_public_can_be_imported() -> None:

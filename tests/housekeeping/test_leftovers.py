@@ -35,7 +35,7 @@ with Experiment("exp", launcher="local") as exp:
         (own / "scripts" / name).touch()
     (own / "keeper" / f"{os.uname().nodename}-1.begun").touch()
     (own / "keeper" / "other-host-1.begun").touch()
-    (lab.path / "orchestrator" / "orchestrator_0.pem").touch()
+    assert (lab.path / "orchestrator" / "orchestrator_0.conf").is_file()
     before = lab.json("status", lab.path)["runs"]
     assert lab.json("gc", lab.path, "--yes")["files"] == []  # nothing is a week old
     looked = lab.json("gc", "--dry-run", "--older-than", "0")
@@ -46,7 +46,7 @@ with Experiment("exp", launcher="local") as exp:
     assert [one.name for one in (own / "keeper").iterdir()] == ["other-host-1.begun"]
     assert list((own / "scripts").iterdir()) == []
     assert not list((lab.path / "orchestrator").glob("*.a*.json"))
-    assert not (lab.path / "orchestrator" / "orchestrator_0.pem").exists()
+    assert not (lab.path / "orchestrator" / "orchestrator_0.conf").exists()
     after = lab.json("status", lab.path)["runs"]
     assert [(run["name"], run["state"], run["code"]) for run in after] == [
         (run["name"], run["state"], run["code"]) for run in before
@@ -88,6 +88,7 @@ with Experiment("exp", launcher="local") as exp:
     assert lab.json("gc", lab.path, "--yes", "--older-than", "0")["errors"] == []
     assert not any(secret.exists() for secret in secrets)
     assert [file.name for file in left.iterdir() if file.suffix in {".json", ".pem"}] == []
+    assert (left / "orchestrator_0.rdb").is_file()
     assert not any((lab.path / ".smartcore" / "meetings").iterdir())
 
 

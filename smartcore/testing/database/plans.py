@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from smartcore.error import DatabaseError, InputError
 from smartcore.spec import (
+    Credentials,
     DatabaseBackend,
     Server,
 )
 
 from ..contract import case
 from .base import DatabaseCases
-from .room import SETTINGS, Room
+from .room import SETTINGS, Room, stand_ins
 
 
 class PlansCases(DatabaseCases):
@@ -65,6 +67,18 @@ class PlansCases(DatabaseCases):
         for file in room.backend.command(room.server, plan).files:
             assert file.mode & 0o077 == 0
             assert file.path.is_relative_to(plan.directory)
+
+    @case("F21")
+    def test_which_files_there_are_is_known_before_addresses_and_passwords(
+        self, room: Room
+    ) -> None:
+        plans = room.plans(3 if self.clusters else 1)
+        unknown, _ = stand_ins(plans, room.backend)
+        for plan, later in zip(plans, unknown, strict=True):
+            nobody = replace(later, credentials=Credentials(""))
+            files = room.backend.command(room.server, plan).files
+            known = room.backend.command(room.server, nobody).files
+            assert {file.path for file in files} == {file.path for file in known}
 
     @case("F25")
     def test_the_command_depends_on_the_plan_alone(self, room: Room) -> None:

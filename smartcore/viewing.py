@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smartcore.database import LiveDatabase
 from smartcore.database.live import is_step_of
@@ -14,8 +15,11 @@ from smartcore.error import DatabaseError, PathNotFoundError, SmartcoreError
 from smartcore.launch.run import SHARD, Run
 from smartcore.observe import Observer
 from smartcore.registry import Registry
-from smartcore.spec import ShardStatistics, Status
+from smartcore.spec import ShardStatistics, State, Status
 from smartcore.status import farthest_from_success
+
+if TYPE_CHECKING:
+    from smartcore.database.colocated import Colocated
 
 PATIENCE = timedelta(seconds=2)
 _STARTS = "it is being started and does not serve yet"
@@ -26,23 +30,31 @@ class DatabaseView:
     """One database of an experiment, which may have ended.
 
     :param identifier: its ``db_identifier``
-    :param checkpoint: the file by which another driver finds it
+    :param checkpoint: the file by which another driver finds it; None of one next to a model
     :param runs: the newest run of each of its steps: each shard is one, or all of them are
     :param known: what its checkpoint tells, None if that cannot be read; without passwords, if
         those are not to be had
     :param problem: why it cannot be asked, empty if it can
+    :param beside: of a database next to a model: what its nodes tell. Its run is the model's
     """
 
     identifier: str
-    checkpoint: Path
+    checkpoint: Path | None
     runs: tuple[Run, ...]
     known: LiveDatabase | None = None
     problem: str = ""
+    beside: Colocated | None = None
 
     @property
     def running(self) -> bool:
         """True while a shard waits or runs."""
+        if self.beside is not None and self._dead == len(self.beside.live.shards):
+            return False
         return any(run.active for run in self.runs)
+
+    @property
+    def _dead(self) -> int:
+        return len(self.beside.dead) if self.beside is not None else 0
 
     @property
     def status(self) -> Status | None:
@@ -54,6 +66,10 @@ class DatabaseView:
         """How it stands, in a word or two."""
         if self.status is None:
             return "Unknown"
+        if self.beside is not None and self._dead:
+            count = len(self.beside.live.shards)
+            left = count - self._dead
+            return f"{left} of {count} run" if left else State.FAILED.value
         active = sum(run.active for run in self.runs)
         if 0 < active < len(self.runs):
             return f"{active} of {len(self.runs)} run"
@@ -69,6 +85,8 @@ class DatabaseView:
 
         :raises PluginError: its back end is not to be had here
         """
+        if self.beside is not None:
+            return self.beside.ask(registry, timeout)
         if self.known is None or not self.running:
             return ()
         shards = self.known.shards
@@ -97,12 +115,25 @@ class DatabaseView:
 
 
 def view_databases(observer: Observer) -> list[DatabaseView]:
-    """All databases that were ever started in an experiment, newest last."""
-    runs = [run for run in observer.refresh() if run.kind == SHARD]
-    return [
-        _view(observer, identifier, Path(checkpoint), runs)
+    """All databases that were ever started in an experiment, newest last; then those next to models
+    that run.
+    """
+    from smartcore.database.colocated import read_colocated
+
+    runs = observer.refresh()
+    shards = [run for run in runs if run.kind == SHARD]
+    views = [
+        _view(observer, identifier, Path(checkpoint), shards)
         for identifier, checkpoint in observer.story.databases.items()
     ]
+    return views + [_view_beside(one) for one in read_colocated(observer.path, runs)]
+
+
+def _view_beside(one: Colocated) -> DatabaseView:
+    live = one.live
+    silent = list(one.silent.values()) if len(one.silent) == len(live.shards) else []
+    problem = next(iter(silent), "")
+    return DatabaseView(live.identifier, None, (one.run,), live, problem, one)
 
 
 def _view(
@@ -158,6 +189,12 @@ def _loopback(host: str) -> bool:
         return False
 
 
+def names_of(view: DatabaseView) -> set[str]:
+    """What it is called."""
+    own = view.beside.identifier if view.beside is not None else ""
+    return {view.identifier, own} - {""}
+
+
 def choose(views: Sequence[DatabaseView], identifier: str | None, path: Path) -> list[DatabaseView]:
     """All of them, or the one of that name.
 
@@ -167,7 +204,7 @@ def choose(views: Sequence[DatabaseView], identifier: str | None, path: Path) ->
         raise DatabaseError(
             f"no database was started in {path}; see what was: smartcore status {path}"
         )
-    chosen = [view for view in views if identifier in {None, view.identifier}]
+    chosen = [view for view in views if identifier in {None, *names_of(view)}]
     if not chosen:
         there = ", ".join(view.identifier for view in views)
         raise DatabaseError(f"no database {identifier!r} in {path}; there are: {there}")

@@ -22,8 +22,9 @@ from .output import Json, json_option, print_facts, print_json, print_table
 from .shell import Shell, pass_shell
 
 if TYPE_CHECKING:
+    from smartcore.launch.run import Run
     from smartcore.observe import Observer
-    from smartcore.spec import ShardStatistics
+    from smartcore.spec import ShardPlan, ShardStatistics
     from smartcore.viewing import DatabaseView
 
 
@@ -56,7 +57,7 @@ def list_(shell: Shell, path: Path | None, everything: bool, as_json: bool) -> N
     """List the databases of the experiment in PATH; without it, those of all of your experiments
     on this host that run.
 
-    Databases that run next to a model, as a part of it, are not listed.
+    Those next to a model (MODEL) are listed as long as they serve: they end with it.
 
     \b
     Examples:
@@ -92,9 +93,15 @@ def _rows(shell: Shell, path: Path | None) -> Iterator[dict[str, Json]]:
 def _places(shell: Shell) -> list[Path]:
     from smartcore.config.runtime import runtime_directory
     from smartcore.housekeeping import find_places, own_processes
+    from smartcore.launch.notes import DIRECTORY
 
     places = find_places(runtime_directory(shell.config), own_processes())
-    return [place.path for place in places if place.story is not None and place.story.databases]
+    return [
+        place.path
+        for place in places
+        if place.story is not None
+        and (place.story.databases or Path(place.path, DIRECTORY).is_dir())
+    ]
 
 
 def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
@@ -109,6 +116,7 @@ def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
             "experiment": observer.story.name,
             "path": str(observer.path),
             "database": view.identifier,
+            **_next_to(view),
             "backend": known.backend if known else None,
             "version": known.server.version if known else None,
             "shards": len(known.shards) if known else len(view.runs),
@@ -121,22 +129,36 @@ def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
         }
 
 
+def _next_to(view: DatabaseView) -> dict[str, Json]:
+    one = view.beside
+    nodes = view.known.nodes if view.known else ()
+    return {
+        "model": one.run.name if one else None,
+        "identifier": (one.identifier or None) if one else None,
+        "nodes": list(nodes),
+        "since": one.since.isoformat(timespec="seconds") if one else None,
+    }
+
+
 def _ask(shell: Shell, view: DatabaseView) -> tuple[Sequence[ShardStatistics], str]:
     try:
         answers = view.ask(shell.registry)
     except SmartcoreError as error:
         return (), str(error)
-    problems = [answer.problem for answer in answers if answer.problem]
+    problems = dict.fromkeys(answer.problem for answer in answers if answer.problem)
     return answers, view.problem or next(iter(problems), "")
 
 
 def _line(row: Mapping[str, Json], path: Path | None) -> dict[str, Json]:
-    memory = row.get("memory")
+    memory, nodes, since = row.get("memory"), row.get("nodes"), row.get("since")
     shown = {
         "experiment": row["experiment"],
         "path": row["path"],
         "database": row["database"],
+        "model": row.get("model"),
+        "node": ", ".join(map(str, nodes)) if isinstance(nodes, list) else None,
         **{name: row.get(name) for name in ("backend", "version", "shards", "addresses", "state")},
+        "since": f"{_age(datetime.fromisoformat(since))} ago" if isinstance(since, str) else None,
         "memory": size(memory) if isinstance(memory, int) else None,
         "keys": row.get("keys"),
         "problem": row["problem"],
@@ -170,6 +192,7 @@ def info(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
             click.echo()
         facts = _facts(view, answers, problem)
         del facts["shards"], facts["running"]
+        facts["nodes"] = ", ".join(view.known.nodes) if view.known else None
         print_facts(without_blanks([facts])[0])
         if view.known is not None:
             click.echo()
@@ -183,15 +206,16 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
     told = {answer.name: shard_facts(answer) for answer in answers}
     facts: dict[str, Json] = {
         "database": view.identifier,
+        **_next_to(view),
         "state": view.state,
         "running": view.running,
         "reason": status.reason or None if status else None,
         "seen": status.seen.isoformat(timespec="seconds") if status else None,
-        "reconnect file": str(view.checkpoint),
+        "reconnect file": str(view.checkpoint) if view.checkpoint else None,
     }
     if known is not None:
         facts |= {
-            "directory": str(view.checkpoint.parent),
+            "directory": str(known.shards[0].directory),
             "backend": known.backend,
             "version": known.server.version,
             "program": known.server.executable,
@@ -211,14 +235,24 @@ def _facts(view: DatabaseView, answers: Sequence[ShardStatistics], problem: str)
             "name": shard.name,
             "address": str(shard.address),
             "node": node or None,
-            "state": run.status.state.value if run else None,
-            "output": str(run.step.stdout) if run else None,
+            "state": _state(view, shard.name, run),
+            "output": str(_output(view, shard, run)) if run else None,
             **told.get(shard.name, {}),
         }
         for shard, node in zip(shards, nodes, strict=True)
         for run in [view.run_of(shard.index)]
     ]
     return facts
+
+
+def _state(view: DatabaseView, shard: str, run: Run | None) -> str | None:
+    if view.beside is not None:
+        return view.beside.state_of(shard).value
+    return run.status.state.value if run else None
+
+
+def _output(view: DatabaseView, shard: ShardPlan, run: Run) -> Path:
+    return shard.directory / f"{shard.name}.log" if view.beside else run.step.stdout
 
 
 def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list[dict[str, Json]]:
@@ -237,7 +271,7 @@ def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list
                 "shard": shard.name,
                 "address": str(shard.address),
                 "node": node,
-                "state": run.status.state.value if run else None,
+                "state": _state(view, shard.name, run),
                 "memory": shown.pop("memory"),
                 "peak": size(answer.memory_peak) if answer and well else None,
                 **shown,
@@ -254,5 +288,8 @@ def _shard_lines(view: DatabaseView, answers: Sequence[ShardStatistics]) -> list
 def _saved(answer: ShardStatistics) -> str:
     if answer.saved is None:
         return "not yet" if answer.saves else "off"
-    age = span((datetime.now(UTC) - answer.saved).total_seconds())
-    return f"{age} ago, {answer.unsaved} changes since"
+    return f"{_age(answer.saved)} ago, {answer.unsaved} changes since"
+
+
+def _age(time: datetime) -> str:
+    return span((datetime.now(UTC) - time).total_seconds())

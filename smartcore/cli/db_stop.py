@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
-from smartcore.error import SmartcoreError
+from smartcore.error import DatabaseError, SmartcoreError
 
 from .db_views import DATABASE, chosen_views, how_it_ended
 from .experiments import PATH, observer_of
@@ -46,7 +47,8 @@ def stop(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
     """Stop the databases of the experiment in PATH, or the one that is named.
 
     A server that is configured to writes its data to disk before it ends (enable_checkpoints).
-    Models that use it are left alone; smartcore stop ends them first.
+    Models that use it are left alone; smartcore stop ends them first. A database next to a model
+    ends with its model, and only so.
 
     \b
     Examples:
@@ -54,7 +56,7 @@ def stop(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
       smartcore db stop ./my-experiment --db features
     """
     with observer_of(shell, path) as observer:
-        views = chosen_views(observer, identifier)
+        views = _apart(chosen_views(observer, identifier), path)
         running = [view for view in views if view.running]
         answers = {view.identifier: _ask(shell, view) for view in running}
         began = datetime.now(UTC)
@@ -77,6 +79,20 @@ def stop(shell: Shell, path: Path, identifier: str | None, as_json: bool) -> Non
             click.echo(f"  {name}: {found.told}")
     if not running:
         click.echo(f"nothing was running: {'; '.join(map(how_it_ended, views))}")
+
+
+def _apart(views: Sequence[DatabaseView], path: Path) -> list[DatabaseView]:
+    # Those that can be stopped by themselves.
+    beside = [view.beside for view in views if view.beside is not None]
+    apart = [view for view in views if view.beside is None]
+    if beside:
+        told = [f"{one.live.identifier} ends with its model {one.run.name}" for one in beside]
+        models = " ".join(quote(one.run.name) for one in beside)
+        why = f"{', '.join(told)}: smartcore stop {quote(str(path))} {models}"
+        if not apart:
+            raise DatabaseError(why)
+        click.echo(f"smartcore: {why}", err=True)
+    return apart
 
 
 def _ask(shell: Shell, view: DatabaseView) -> Sequence[ShardStatistics]:

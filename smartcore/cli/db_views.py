@@ -46,10 +46,9 @@ def running_views(observer: Observer, identifier: str | None) -> list[DatabaseVi
     views = chosen_views(observer, identifier)
     running = [view for view in views if view.running]
     if not running:
-        raise DatabaseError(
-            f"{'; '.join(map(how_it_ended, views))}; its driver can start it again"
-            f" ({quote(str(observer.path))})"
-        )
+        again = f"; its driver can start it again ({quote(str(observer.path))})"
+        advice = "" if all(view.beside for view in views) else again
+        raise DatabaseError(f"{'; '.join(map(how_it_ended, views))}{advice}")
     return running
 
 
@@ -71,6 +70,9 @@ def one_running_view(observer: Observer, identifier: str | None) -> DatabaseView
 def how_it_ended(view: DatabaseView) -> str:
     """When, and how, in one line."""
     status = view.status
+    if view.beside is not None:
+        how = next(iter(view.beside.dead.values()))
+        return f"the database {view.identifier!r} has ended: {how}"
     if status is None:
         return f"the database {view.identifier!r} has not begun to run"
     age = span((datetime.now(UTC) - status.seen).total_seconds())

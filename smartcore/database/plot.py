@@ -67,6 +67,7 @@ def read_series(experiment: Path, identifier: str) -> list[Series]:
         raise PathNotFoundError(
             f"no telemetry of a database {identifier!r} in {experiment / DIRECTORY};"
             + (f" there is of: {there}" if there else " switch it on: database.telemetry.enable()")
+            + "; databases next to models write none"
         )
     if not any(len(series.times) > 1 for series in found):
         raise PathNotFoundError(

@@ -18,6 +18,7 @@ from pathlib import Path
 from smartcore.database.credentials import read_files, read_secret
 from smartcore.error import DatabaseFileError
 from smartcore.launch import link, spawn
+from smartcore.launch.notes import DIRECTORY
 
 from .places import Place
 
@@ -50,7 +51,13 @@ def find_leftovers(
     found += _dated(_of_index(places))
     for place in idle:
         if not place.gone:
-            files = (*_of_keepers(place), *_scripts(place), *_meetings(place), *_secrets(place))
+            files = (
+                *_of_keepers(place),
+                *_scripts(place),
+                *_meetings(place),
+                *_notes(place),
+                *_secrets(place),
+            )
             own = _dated(files)
             found += [item for item in own if item.changed < before]
     return found
@@ -105,6 +112,11 @@ def _scripts(place: Place) -> Iterator[tuple[Path, str]]:
 def _meetings(place: Place) -> Iterator[tuple[Path, str]]:
     for path in _children(place.path / ".smartcore" / "meetings"):
         yield path, "what shards told one another, ended"
+
+
+def _notes(place: Place) -> Iterator[tuple[Path, str]]:
+    for path in _children(place.path / DIRECTORY):
+        yield path, "what databases beside a model told, ended"
 
 
 def _secrets(place: Place) -> Iterator[tuple[Path, str]]:

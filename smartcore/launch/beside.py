@@ -114,17 +114,23 @@ class Beside:
 
 
 def beside(
-    sidecars: Sequence[Sidecar], spec: Path, cwd: Path, *, grace: timedelta = GRACE
+    sidecars: Sequence[Sidecar],
+    spec: Path,
+    cwd: Path,
+    *,
+    notes: Path | None = None,
+    grace: timedelta = GRACE,
 ) -> Beside:
     """What runs a command of this host with sidecars: :mod:`smartcore.launch.sidecar`.
 
     Passwords go into the file ``spec`` (mode 0600), and never onto the command line.
 
     :param cwd: the directory that sidecars run in
+    :param notes: the directory in which they tell where they are; None for nowhere
     :param grace: how long they have between TERM and KILL
     """
     files = [file for item in sidecars for file in item.command.files]
-    files.append(File(spec, spec_text(sidecars, cwd, grace)))
+    files.append(File(spec, spec_text(sidecars, cwd, grace, notes)))
     # -I -S: neither the user's site-packages nor PYTHON variables, which are the application's.
     start = (sys.executable, "-I", "-S", sidecar.__file__, str(spec))
     return Beside(start, _environment(sidecars), tuple(files))
@@ -137,6 +143,7 @@ def beside_on_nodes(
     where: Elsewhere,
     *,
     port_of: str = "",
+    notes: Path | None = None,
     grace: timedelta = GRACE,
 ) -> Beside:
     """What runs a command with sidecars on each of its nodes: :mod:`smartcore.launch.node`.
@@ -165,6 +172,7 @@ def beside_on_nodes(
             for item in sidecars
             for file in item.command.files
         ],
+        "notes": str(notes or ""),
         "sidecars": [_described(item, cwd) for item in sidecars],
     }
     shown = {name: told(value) for name, value in content["env"].items()}
@@ -209,11 +217,14 @@ def _environment(sidecars: Sequence[Sidecar]) -> dict[str, str]:
     return env
 
 
-def spec_text(sidecars: Sequence[Sidecar], cwd: Path, grace: timedelta) -> str:
+def spec_text(
+    sidecars: Sequence[Sidecar], cwd: Path, grace: timedelta, notes: Path | None = None
+) -> str:
     """What :mod:`smartcore.launch.sidecar` reads."""
     content = {
         "version": sidecar.VERSION,
         "grace": grace.total_seconds(),
+        "notes": str(notes or ""),
         "sidecars": [_described(item, cwd) for item in sidecars],
     }
     return json.dumps(content, indent=1) + "\n"
@@ -228,6 +239,7 @@ def _described(item: Sidecar, cwd: Path) -> dict[str, object]:
         "log": str(item.log),
         "cpus": list(item.cpus),
         "ready": _ready(item.ready),
+        "facts": dict(item.facts),
         "inspection": _inspection(item.inspection) if item.inspection is not None else None,
     }
 

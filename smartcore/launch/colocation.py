@@ -17,6 +17,7 @@ from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import judge
 from smartcore.launch.beside import Beside, Elsewhere, beside, beside_on_nodes, told
 from smartcore.launch.node import KEY_WORD, NODE_WORD, PORT_WORD
+from smartcore.launch.notes import DIRECTORY
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.spec import (
@@ -94,15 +95,27 @@ def colocate(
         cpus=settings.pinning or (),
         log=step.cwd / f"{shard.name}.log",
         env={**kind.environment([shard]), **variables},
+        facts={
+            # Read back by smartcore.database.colocated.
+            "model": step.name,
+            "identifier": settings.db_identifier,
+            "backend": backend,
+            "executable": server.executable,
+            "version": server.version,
+            "source": server.source,
+            "auth_file": str(auth),
+            "open": "yes" if credentials.open else "no",
+        },
         inspection=_inspection(kind, shard, timeout),
     )
+    notes = experiment / DIRECTORY / step.tag
     spec = spec_path(experiment, step)
     if where is None:
-        made = beside([sidecar], spec, step.cwd)
+        made = beside([sidecar], spec, step.cwd, notes=notes)
         made = replace(made, env={name: told(value) for name, value in made.env.items()})
     else:
         port_of = shard.address.host if anywhere else ""
-        made = beside_on_nodes([sidecar], spec, step.cwd, where, port_of=port_of)
+        made = beside_on_nodes([sidecar], spec, step.cwd, where, port_of=port_of, notes=notes)
     secret = File(auth, secret_text(credentials.user, credentials.password))
     return replace(made, files=(secret, *made.files))
 

@@ -44,6 +44,7 @@ from smartcore.launch.child import (
     say,
 )
 from smartcore.launch.filling import filled, write_file
+from smartcore.launch.notes import Notes
 from smartcore.launch.others import Others, exited
 from smartcore.launch.sidecar import Sidecar, Supervisor, supervise
 
@@ -69,7 +70,8 @@ if TYPE_CHECKING:
 
         ``place`` begins the paths of what the tasks of one node share. ``patience`` are the
         seconds that another task may come later than the first. ``ports`` are the lowest and the
-        highest to choose from, ``host`` is where; empty if no port is to be chosen.
+        highest to choose from, ``host`` is where; empty if no port is to be chosen. ``notes`` is
+        the directory of :mod:`smartcore.launch.notes`.
         """
 
         version: int
@@ -82,10 +84,11 @@ if TYPE_CHECKING:
         ports: tuple[int, int]
         env: dict[str, str]
         files: list[Written]
+        notes: str
         sidecars: list[dict[str, object]]
 
 
-VERSION = 1
+VERSION = 2
 # Stands for the node's name in paths.
 NODE_WORD = "smartcore-node-name"
 # The same in paths of sockets, which must be short. What takes its place is as long.
@@ -157,18 +160,17 @@ def load(path: str) -> tuple[Spec, str, socket.socket | None]:
 # -- the host, which has the sidecars -------------------------------------------------------------
 
 
-def host(spec: Spec, place: str, count: int, told: int, life: int) -> None:
+def host(spec: Spec, node: str, count: int, told: int, life: int) -> None:
     """Run the sidecars until the programs of all tasks have ended.
 
-    :param place: begins the paths of what the tasks share
     :param count: how many tasks there are besides the first
     :param told: pipe on which the first one hears how it goes
     :param life: pipe that is closed when the program of the first one has ended
     """
     signals = Signals()
     _let_loose(0, 1)
-    supervisor = Supervisor(sidecars_of(spec), spec["grace"], signals)
-    others = None
+    supervisor = _supervisor(spec, node, signals)
+    place, others = place_on(spec, node), None
     try:
         others = Others(place, count, signals)
         signals.also(life)
@@ -226,7 +228,7 @@ def _let_loose(*descriptors: int) -> None:
 # -- the first task -------------------------------------------------------------------------------
 
 
-def lead(spec: Spec, place: str, count: int, argv: list[str]) -> int:
+def lead(spec: Spec, node: str, count: int, argv: list[str]) -> int:
     """Run the program of the first task, with a host beside it.
 
     :param count: how many tasks there are besides it
@@ -239,7 +241,7 @@ def lead(spec: Spec, place: str, count: int, argv: list[str]) -> int:
         os.close(told)
         os.close(alive)
         try:
-            host(spec, place, count, tell, life)
+            host(spec, node, count, tell, life)
         except Exception:  # noqa: BLE001 -- never back into what the first task does
             sys.excepthook(*sys.exc_info())
         finally:
@@ -274,9 +276,14 @@ def _run_when_served(spec: Spec, signals: Signals, told: int, pid: int, argv: li
         return failure.code
 
 
-def sidecars_of(spec: Spec) -> list[Sidecar]:
-    """The sidecars to start."""
-    return [Sidecar(**item) for item in spec["sidecars"]]  # type: ignore[arg-type]  # our own file
+def _supervisor(spec: Spec, node: str, signals: Signals) -> Supervisor:
+    sidecars = [Sidecar(**item) for item in spec["sidecars"]]  # type: ignore[arg-type]  # our own
+    return Supervisor(sidecars, spec["grace"], signals, Notes(spec["notes"], node))
+
+
+def place_on(spec: Spec, node: str) -> str:
+    """What begins the paths of what the tasks of a node share."""
+    return f"{spec['place']}-{node}"
 
 
 def main(arguments: list[str]) -> int:
@@ -296,9 +303,8 @@ def main(arguments: list[str]) -> int:
     if holder is not None:
         holder.close()
     if count > 1:
-        return end_as(lead(spec, f"{spec['place']}-{node}", count - 1, arguments[1:]))
-    supervisor = Supervisor(sidecars_of(spec), spec["grace"], Signals())
-    return end_as(supervise(supervisor, arguments[1:]))
+        return end_as(lead(spec, node, count - 1, arguments[1:]))
+    return end_as(supervise(_supervisor(spec, node, Signals()), arguments[1:]))
 
 
 if __name__ == "__main__":

@@ -51,8 +51,9 @@ from smartcore.launch.child import (
     tail,
     usable,
 )
+from smartcore.launch.notes import Notes
 
-VERSION = 1
+VERSION = 2
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 _KILL_DEADLINE = 5.0
@@ -77,6 +78,7 @@ class Sidecar:
         "cpus",
         "cwd",
         "env",
+        "facts",
         "inspection",
         "log",
         "name",
@@ -94,10 +96,11 @@ class Sidecar:
         log: str,
         cpus: list[int],
         ready: dict[str, object],
+        facts: dict[str, str],
         inspection: dict[str, object] | None = None,
     ) -> None:
         self.name, self.argv, self.env, self.cwd = name, argv, env, cwd
-        self.log, self.cpus = log, cpus
+        self.log, self.cpus, self.facts = log, cpus, facts
         self.ready = Ready(**ready)  # type: ignore[arg-type]  # our own file, version checked
         self.inspection = Inspection(**inspection) if inspection else None  # type: ignore[arg-type]
         self.pid = 0
@@ -109,13 +112,14 @@ class Sidecar:
         return self.pid > 0 and self.status is None
 
 
-def load(path: str) -> tuple[list[Sidecar], float]:
-    """Read what to start, and how many seconds it has between TERM and KILL."""
+def load(path: str) -> tuple[list[Sidecar], float, str]:
+    """Read what to start, how many seconds it has between TERM and KILL, and where it is noted."""
     with open(path, encoding="utf-8") as file:
         spec = json.load(file)
     if spec["version"] != VERSION:
         raise Failure(f"{path} has version {spec['version']}, and {VERSION} is what is understood")
-    return [Sidecar(**item) for item in spec["sidecars"]], float(spec["grace"])
+    sidecars = [Sidecar(**item) for item in spec["sidecars"]]
+    return sidecars, float(spec["grace"]), str(spec["notes"])
 
 
 def check_free(sidecar: Sidecar) -> None:
@@ -153,12 +157,18 @@ def check_free(sidecar: Sidecar) -> None:
 
 
 class Supervisor:
-    """Starts sidecars and application, and sees to their ends."""
+    """Starts sidecars and application, and sees to their ends.
 
-    def __init__(self, sidecars: list[Sidecar], grace: float, signals: Signals) -> None:
+    :param notes: where to tell of the sidecars; None for nowhere
+    """
+
+    def __init__(
+        self, sidecars: list[Sidecar], grace: float, signals: Signals, notes: Notes | None = None
+    ) -> None:
         self.sidecars = sidecars
         self.grace = grace
         self._signals = signals
+        self._notes = notes or Notes("", "")
 
     def start_sidecars(self) -> None:
         """Start all, and return when all serve.
@@ -173,6 +183,8 @@ class Supervisor:
             self._answer(sidecar, sidecar.ready)
             if sidecar.inspection is not None:
                 self._inspect(sidecar, sidecar.inspection)
+            ready = sidecar.ready
+            self._notes.serves(sidecar.name, ready.host, ready.port, ready.socket, sidecar.facts)
 
     def _start(self, sidecar: Sidecar) -> None:
         cpus = usable(set(sidecar.cpus))
@@ -274,10 +286,9 @@ class Supervisor:
     def watch(self) -> None:
         """Say which have ended meanwhile."""
         for sidecar in self._reap():
-            say(
-                f"{sidecar.name} {describe(sidecar.status or 0)}, and the application goes on"
-                f" without it{_shown(sidecar)}"
-            )
+            became, shown = describe(sidecar.status or 0), _shown(sidecar)
+            say(f"{sidecar.name} {became}, and the application goes on without it{shown}")
+            self._notes.died(sidecar.name, f"{became}{shown}")
 
     def _reap(self) -> list[Sidecar]:
         ended = []
@@ -301,6 +312,7 @@ class Supervisor:
                 self._signals.wait(end - time.monotonic())
                 self._reap()
         _remove(sidecar.ready.socket for sidecar in self.sidecars if sidecar.pid)
+        self._notes.remove()
 
 
 def _shown(sidecar: Sidecar) -> str:
@@ -353,11 +365,12 @@ def main(arguments: list[str]) -> int:
         return SIDECAR_FAILED
     signals = Signals()
     try:
-        sidecars, grace = load(arguments[0])
+        sidecars, grace, directory = load(arguments[0])
     except (OSError, ValueError, KeyError, TypeError, Failure) as error:
         say(f"cannot use {arguments[0]}: {error}")
         return SIDECAR_FAILED
-    return end_as(supervise(Supervisor(sidecars, grace, signals), arguments[1:]))
+    notes = Notes(directory, os.uname().nodename)
+    return end_as(supervise(Supervisor(sidecars, grace, signals, notes), arguments[1:]))
 
 
 if __name__ == "__main__":

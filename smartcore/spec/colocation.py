@@ -37,6 +37,7 @@ class Sidecar:
     :param cpus: cores to pin it to; empty leaves it free
     :param log: absolute path of the file that takes its output
     :param env: variables by which the application finds it
+    :param facts: what is told to who looks at the experiment while it serves; no secrets
     :param inspection: what else must hold before the application starts
     """
 
@@ -46,6 +47,7 @@ class Sidecar:
     cpus: tuple[int, ...] = ()
     log: Path = Path("/dev/null")
     env: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
     inspection: Inspection | None = None
 
 

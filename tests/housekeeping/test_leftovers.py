@@ -83,6 +83,7 @@ with Experiment("exp", launcher="local") as exp:
     left = lab.path / "orchestrator"
     (left / "orchestrator_0.pem").touch()
     (lab.path / ".smartcore" / "meetings" / "orchestrator-1").mkdir(parents=True)
+    (lab.path / ".smartcore" / "beside" / "model-1").mkdir(parents=True)
     secrets = [lab.path / "m" / "m-db.auth.json", left / "orchestrator.auth.json"]
     assert all(secret.is_file() for secret in secrets)
     assert lab.json("gc", lab.path, "--yes", "--older-than", "0")["errors"] == []
@@ -90,6 +91,7 @@ with Experiment("exp", launcher="local") as exp:
     assert [file.name for file in left.iterdir() if file.suffix in {".json", ".pem"}] == []
     assert (left / "orchestrator_0.rdb").is_file()
     assert not any((lab.path / ".smartcore" / "meetings").iterdir())
+    assert not any((lab.path / ".smartcore" / "beside").iterdir())
 
 
 def test_sockets_without_a_listener_go_and_others_stay(lab: Lab) -> None:

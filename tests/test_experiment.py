@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drivers import driver, out, proc_with, shell
+from drivers import out, shell
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smartcore import Experiment
-from smartcore.entity import Ensemble
 from smartcore.error import (
     EntityExistsError,
     InputError,
@@ -74,6 +71,15 @@ def test_a_failed_model_is_told_of_once_with_the_end_of_its_errors(
     assert "m.err ends with" in message
     assert "line 100" in message
     assert "line 50" not in message
+
+
+def test_a_models_escape_sequences_do_not_reach_the_log(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.start(shell(exp, "m", r"printf '\033[31mred\007\n' >&2; exit 1"))
+    assert "red" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert "\x07" not in caplog.text
 
 
 def test_an_error_is_raised_for_a_failed_model_only_if_asked_for(exp: Experiment) -> None:
@@ -290,6 +296,27 @@ def test_what_was_never_started_cannot_be_stopped_or_waited_for(exp: Experiment)
         exp.start("m")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("interval", [0, -1])
+def test_a_poll_needs_a_pause(exp: Experiment, interval: int) -> None:
+    with pytest.raises(InputError, match="interval is"):
+        exp.poll(interval=interval)
+
+
+def test_wrong_arguments_are_named(exp: Experiment) -> None:
+    model = shell(exp, "m", "true")
+    exp.start(model)
+    with pytest.raises(InputTypeError, match="timeout is 'x'"):
+        exp.wait(model, timeout="x")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="timeout is -1"):
+        exp.wait(model, timeout=-1)
+    with pytest.raises(InputTypeError, match="on_end takes a function"):
+        exp.on_end(3)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="params is"):
+        exp.create_ensemble("e", params=[1])  # type: ignore[arg-type]
+    with pytest.raises(PluginMissingError, match="smartcore-lsf"):
+        exp.create_run_settings("true", run_command="jsrun")
+
+
 # -- ensembles, files, preview ------------------------------------------------------------------
 
 
@@ -341,111 +368,3 @@ def test_telemetry_is_written_only_when_switched_on(exp: Experiment, tmp_path: P
         ("told", "end"),
     ]
     assert events[-1]["returncode"] == 4
-
-
-# -- interrupts and endings ---------------------------------------------------------------------
-
-
-def test_the_end_of_a_with_block_stops_everything_also_after_an_error(tmp_path: Path) -> None:
-    with (
-        pytest.raises(RuntimeError, match="mine"),
-        Experiment("exp", str(tmp_path), launcher="local") as exp,
-    ):
-        db = exp.create_database()
-        model = shell(exp, "m", "sleep 1000")
-        exp.start(db, model, block=False)
-        raise RuntimeError("mine")
-    assert exp.statuses()["m"].state is State.CANCELLED
-    assert proc_with(str(tmp_path)) == []
-
-
-def test_a_stopped_ensemble_has_no_survivors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SMARTCORE_STOP_GRACE", "0.5")
-    exp = Experiment("exp", str(tmp_path), launcher="local")
-    run = exp.create_run_settings("sh", ["-c", "trap '' TERM; sleep 1000 & wait; sleep 1000"])
-    ensemble: Ensemble = exp.create_ensemble("e", run_settings=run, replicas=4)
-    exp.start(ensemble, block=False)
-    exp.stop(ensemble)
-    assert {status.state for status in exp.statuses(ensemble).values()} == {State.CANCELLED}
-
-
-CALLED_AT_THE_END = """
-import time
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-exp.on_end(lambda name, status: (time.sleep(0.2), print(name, status.returncode, flush=True)))
-exp.start(exp.create_model("m", exp.create_run_settings("true")))
-"""
-
-
-def test_a_callback_is_not_lost_when_the_driver_ends_at_once(tmp_path: Path) -> None:
-    with driver(CALLED_AT_THE_END, tmp_path) as process:
-        shown, _ = process.communicate(timeout=30)
-    assert shown.splitlines() == ["m 0"]
-
-
-def test_a_driver_in_a_pipe_returns_with_its_last_line(tmp_path: Path) -> None:
-    # Nothing that is left running holds the driver's output open.
-    text = """
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-exp.start(exp.create_model("m", exp.create_run_settings("sleep", "1000")), block=False)
-print(exp.statuses()["m"].state.value)
-print(exp.summary("tsv"))
-"""
-    with driver(text, tmp_path) as process:
-        shown, _ = process.communicate(timeout=20)
-    job = next(line for line in shown.splitlines() if "\tm" in line).split("\t")[3].strip()
-    os.killpg(int(job.split(".")[0]), signal.SIGKILL)
-    assert shown.startswith("Running\n")
-
-
-# -- what a newcomer met ------------------------------------------------------------------------
-
-
-def test_what_could_not_be_started_before_the_driver_ended_is_said(tmp_path: Path) -> None:
-    text = """
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local", max_running=1)
-run = exp.create_run_settings("sleep", "1000")
-exp.start(exp.create_ensemble("e", run_settings=run, replicas=3), block=False)
-"""
-    with driver(text, tmp_path) as process:
-        shown, _ = process.communicate(timeout=30)
-    going = re.search(r"go on: e_0 \((\d+)\.\d+\); to end them: smartcore stop (\S+)", shown)
-    assert going, shown
-    os.killpg(int(going[1]), signal.SIGKILL)
-    assert Path(going[2]) == tmp_path / "exp"
-    assert "could be started, and they never will be: e_1, e_2" in shown
-
-
-@pytest.mark.parametrize("interval", [0, -1])
-def test_a_poll_needs_a_pause(exp: Experiment, interval: int) -> None:
-    with pytest.raises(InputError, match="interval is"):
-        exp.poll(interval=interval)
-
-
-def test_wrong_arguments_are_named(exp: Experiment) -> None:
-    model = shell(exp, "m", "true")
-    exp.start(model)
-    with pytest.raises(InputTypeError, match="timeout is 'x'"):
-        exp.wait(model, timeout="x")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="timeout is -1"):
-        exp.wait(model, timeout=-1)
-    with pytest.raises(InputTypeError, match="on_end takes a function"):
-        exp.on_end(3)  # type: ignore[arg-type]
-    with pytest.raises(InputTypeError, match="params is"):
-        exp.create_ensemble("e", params=[1])  # type: ignore[arg-type]
-    with pytest.raises(PluginMissingError, match="smartcore-lsf"):
-        exp.create_run_settings("true", run_command="jsrun")
-
-
-def test_a_models_escape_sequences_do_not_reach_the_log(
-    exp: Experiment, caplog: pytest.LogCaptureFixture
-) -> None:
-    exp.start(shell(exp, "m", r"printf '\033[31mred\007\n' >&2; exit 1"))
-    assert "red" in caplog.text
-    assert "\x1b" not in caplog.text
-    assert "\x07" not in caplog.text

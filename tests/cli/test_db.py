@@ -1,4 +1,4 @@
-"""``smartcore db`` on real servers whose driver lives in another process."""
+"""``smartcore db list``, ``info``, ``connect`` and ``top`` on databases that run."""
 
 from __future__ import annotations
 
@@ -14,45 +14,18 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from click.testing import Result
+from db_lab import WAIT, Lab, driven, server
 
-from smartcore.cli.db_stop import fate
 from smartcore.cli.db_top import fitting
-from smartcore.database.sampler import DIRECTORY, write_sample
 from smartcore.error import DatabaseError
-from smartcore.spec import Saved, ShardStatistics
-from smartcore_redis.backend import RedisBackend, ValkeyBackend
+from smartcore_redis.backend import ValkeyBackend
 
-WAIT = 60
 Run = Callable[..., Result]
-DRIVER = """
-import sys
-from smartcore import Experiment
-exp = Experiment("exp", launcher="local")
-plain = exp.create_database(db_nodes=3)
-plain.set_max_memory("100mb")
-kept = exp.create_database(db_identifier="kept")
-kept.enable_checkpoints(3600)
-exp.start(plain, kept)
-print("ready", flush=True)
-sys.stdin.read()
-exp.stop(*[one for one in (plain, kept) if one.is_active()])
-"""
-
-
-def _server() -> str:
-    try:
-        return RedisBackend().find(os.environ).executable
-    except DatabaseError as error:
-        pytest.skip(str(error))
 
 
 def bundled() -> str:
@@ -63,115 +36,11 @@ def bundled() -> str:
         pytest.skip(str(error))
 
 
-@dataclass
-class Lab:
-    """An experiment with databases, and a shell that is not its driver."""
-
-    where: Path
-    server: str
-
-    @property
-    def path(self) -> Path:
-        return self.where / "exp"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        unwanted = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}
-        kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-        runtime = {"SMARTCORE_RUNTIME_DIR": str(self.where / "rt"), "TERM": "xterm-256color"}
-        return {**kept, **runtime, "REDIS_PATH": self.server}
-
-    def command(self, *args: object) -> list[str]:
-        return [sys.executable, "-m", "smartcore", "db", *map(str, args)]
-
-    def run(self, *args: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*args),
-            env={**self.environment, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=WAIT,
-            check=False,
-        )
-
-    def json(self, *args: object) -> Any:
-        return json.loads(self.run(*args, "--json").stdout)
-
-    def client(self, *words: str, db: str = "kept") -> str:
-        """What the server answers to the models' user."""
-        done = self.run("connect", self.path, "--db", db, "--", *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def password(self, db: str = "kept") -> str:
-        text = (self.path / db / f"{db}.auth.json").read_text()
-        return str(json.loads(text)["password"])
-
-
-@contextmanager
-def driven(where: Path, server: str) -> Iterator[Lab]:
-    lab = Lab(where, server)
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER],
-        cwd=where,
-        env=lab.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert any(line == "ready\n" for line in process.stdout)
-        yield lab
-    finally:
-        process.communicate(timeout=WAIT)
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Databases that tests leave running."""
-    with driven(tmp_path_factory.mktemp("db"), _server()) as made:
+    with driven(tmp_path_factory.mktemp("db"), server()) as made:
         yield made
-
-
-@dataclass
-class Ended:
-    """Databases with a key each, that were stopped from a shell.
-
-    :param told: what the stop of the one told, as JSON
-    :param text: what that of the other told
-    :param code: exit code of a ``top`` that watched
-    :param errors: what that said at its end
-    """
-
-    lab: Lab
-    told: list[Any]
-    text: str
-    code: int
-    errors: str
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    with driven(tmp_path_factory.mktemp("db"), _server()) as made:
-        made.client("SET", "a", "1")
-        made.client("SET", "a", "1", db="orchestrator")
-        watching = subprocess.Popen(
-            made.command("top", made.path, "--interval", "0.1", "--json"),
-            env=made.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert watching.stdout is not None
-        assert '"a"' not in watching.stdout.readline()
-        told = made.json("stop", made.path, "--db", "kept")["stopped"]
-        done = made.run("stop", made.path)
-        assert done.returncode == 0, done.stderr
-        _, errors = watching.communicate(timeout=WAIT)
-        yield Ended(made, told, done.stdout, watching.returncode, errors)
 
 
 # -- list and info ------------------------------------------------------------------------------
@@ -442,121 +311,3 @@ def _listening(port: int) -> list[psutil.Process]:
     return [
         psutil.Process(one.pid) for one in found if one.pid and one.laddr and one.laddr.port == port
     ]
-
-
-# -- plot ---------------------------------------------------------------------------------------
-
-
-def sample(experiment: Path, identifier: str) -> None:
-    for stamp in (1000, 2000):
-        directory = experiment / DIRECTORY / identifier / f"{identifier}_0"
-        write_sample(directory, stamp, ShardStatistics(f"{identifier}_0", memory=stamp), 1.0)
-
-
-def test_plot_writes_a_picture_named_like_the_database(
-    smartcore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    sample(tmp_path, "kept")
-    assert smartcore("db", "plot", ".").stdout == "written to kept.png\n"
-    assert (tmp_path / "kept.png").read_bytes().startswith(b"\x89PNG")
-    told = json.loads(smartcore("db", "plot", ".", "-o", "a.svg", "--json").stdout)
-    assert told == {"database": "kept", "file": "a.svg", "shards": ["kept_0"]}
-    assert "<svg" in (tmp_path / "a.svg").read_text()
-
-
-def test_plot_asks_which_one_if_there_are_several(smartcore: Run, tmp_path: Path) -> None:
-    done = smartcore("db", "plot", str(tmp_path))
-    assert (done.exit_code, "telemetry.enable()" in done.stderr) == (1, True)
-    sample(tmp_path, "kept")
-    sample(tmp_path, "other")
-    done = smartcore("db", "plot", str(tmp_path))
-    assert (done.exit_code, "choose one with --db: kept, other" in done.stderr) == (1, True)
-
-
-def test_plot_of_telemetry_that_cannot_be_read_is_an_error(smartcore: Run, tmp_path: Path) -> None:
-    sample(tmp_path, "kept")
-    (file,) = tmp_path.rglob("memory.csv")
-    file.unlink()
-    file.mkdir()
-    done = smartcore("db", "plot", str(tmp_path))
-    assert (done.exit_code, f"cannot read the telemetry {file}" in done.stderr) == (1, True)
-
-
-# -- stop, and what has ended -------------------------------------------------------------------
-
-
-def test_stop_tells_whether_the_data_was_written(ended: Ended) -> None:
-    lab, (kept,), text = ended.lab, ended.told, ended.text
-    (shard,) = kept["shards"]
-    assert (kept["database"], shard["name"]) == ("kept", "kept_0")
-    assert shard["data"].startswith(f"its data are kept in {lab.path}/kept/kept_0.rdb (")
-    assert "lost" not in shard["data"]
-    assert shard["written"]
-    assert (lab.path / "kept" / "kept_0.rdb").stat().st_size > 0
-    assert "stopped orchestrator" in text
-    assert "kept" not in text
-    assert text.count("it held no data") == 2
-    assert text.count("all its data (1 key) are lost: enable_checkpoints was not called") == 1
-
-
-NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
-EARLIER = Saved(Path("/exp/db/db_0.rdb"), 2048, NOW - timedelta(hours=1))
-FULL = ShardStatistics("db_0", keys=3, unsaved=2, saves=True)
-
-
-@pytest.mark.parametrize(
-    ("before", "saved", "words"),
-    [
-        (FULL, replace(EARLIER, written=NOW + timedelta(seconds=1)), ["kept in /exp/db/db_0.rdb"]),
-        (FULL, EARLIER, ["kept in /exp/db/db_0.rdb", "2 changes after that are lost"]),
-        (replace(FULL, unsaved=0), EARLIER, ["kept in /exp/db/db_0.rdb"]),
-        (FULL, None, ["all its data (3 keys) are lost: it did not write them"]),
-        (replace(FULL, keys=0), None, ["it held no data"]),
-        (replace(FULL, saves=False), None, ["are lost: enable_checkpoints was not called"]),
-        (replace(FULL, data=Path("/")), None, ["its data are kept in /"]),
-        (ShardStatistics("db_0", "hangs"), None, ["not known: hangs"]),
-        (ShardStatistics("db_0", "hangs"), EARLIER, ["not known: hangs; what it wrote last is /e"]),
-    ],
-)
-def test_what_became_of_data_is_told_as_far_as_it_is_known(
-    before: ShardStatistics, saved: Saved | None, words: list[str]
-) -> None:
-    told = fate(before, saved, NOW).told
-    assert all(word in told for word in words)
-    assert told.count("lost") == sum("lost" in word for word in words)
-
-
-def test_top_ends_when_the_databases_have_ended(ended: Ended) -> None:
-    assert ended.code == 0
-    assert "the database 'kept' ended" in ended.errors
-    assert "Traceback" not in ended.errors
-
-
-def test_what_has_ended_is_told_with_when_and_how(ended: Ended) -> None:
-    lab = ended.lab
-    for row in lab.json("list", lab.path):
-        assert (row["state"], row["memory"], row["problem"]) == ("Cancelled", None, None)
-    for command in ("top", "connect"):
-        done = lab.run(command, lab.path)
-        assert done.returncode == 1
-        assert "the database 'kept' ended" in done.stderr
-        assert "ago (Cancelled" in done.stderr
-    done = lab.run("stop", lab.path)
-    assert done.returncode == 0
-    assert done.stdout.startswith("nothing was running: the database 'orchestrator' ended")
-    assert lab.json("list") == []
-    assert [row["state"] for row in lab.json("list", "--all")] == ["Cancelled"] * 2
-
-
-def test_what_has_ended_is_known_without_its_passwords(ended: Ended) -> None:
-    lab = ended.lab  # smartcore gc removes them some day
-    for file in lab.path.glob("*/*.json"):
-        if not file.name.startswith("smartcore"):
-            file.unlink()
-    (kept,) = lab.json("info", lab.path, "--db", "kept")
-    assert (kept["state"], kept["problem"], kept["shards"][0]["state"]) == (
-        "Cancelled",
-        None,
-        "Cancelled",
-    )

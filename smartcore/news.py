@@ -8,14 +8,15 @@ from pathlib import Path
 from smartcore.databases import Databases
 from smartcore.error import ConfigError
 from smartcore.launch import report
-from smartcore.launch.journal import Journal, read_stopped
+from smartcore.launch.farewell import some
+from smartcore.launch.journal import Journal, read_stopped, read_stops
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.run import SHARD, Run
 from smartcore.launch.story import heed, is_unexplained
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.restarts import Restarts
-from smartcore.spec import Cause
+from smartcore.spec import Cause, State, Tag
 from smartcore.telemetry import TelemetryWriter
 
 log = get_logger(__name__)
@@ -42,6 +43,7 @@ class News:
         self._databases, self._restarts, self._journal = databases, restarts, journal
         self._listeners = Listeners()
         self.telemetry = TelemetryWriter(path)
+        self._stopped: set[Tag] = set()
 
     def handed(self, runs: Sequence[Run]) -> None:
         """The launcher is about to be given these together."""
@@ -57,6 +59,8 @@ class News:
         """This has ended."""
         self.heed(run)
         self._journal().ended(run)
+        if run.status.state is State.CANCELLED and not run.stopping:
+            self._tell_who_stopped(run)
         if run.kind == SHARD:
             self._shard_ended(run)
         elif run.failed:
@@ -68,6 +72,19 @@ class News:
             "smartcore_after_end", experiment=self._name, name=run.name, status=run.status
         )
         self._listeners.tell(run)
+
+    def _tell_who_stopped(self, run: Run) -> None:
+        # Once for all that they stop: who waits for these would else see no reason.
+        if run.step.tag in self._stopped:
+            return
+        try:
+            stops = [stop for stop in read_stops(self._path) if run.step.tag in stop.tags]
+        except ConfigError as error:
+            log.warning("%s", error)
+            return
+        for stop in stops[-1:]:
+            self._stopped |= stop.tags
+            log.warning("a shell (%s) stops %s", stop.by, some(stop.names or [run.name]))
 
     def failure(self, run: Run) -> str:
         """What is told of a model that failed."""

@@ -18,14 +18,14 @@ with the version of the format (``v``), the time in seconds (``at``), the number
 
 A shell that ends runs is no driver and holds no lock; in ``<host>-<pid>.stops.jsonl`` it leaves::
 
-    stopped   tags of what it is about to end
+    stopped   tags and names of what it is about to end
 
 Lines are only appended, whole, in one write each; one that a full disk has torn is written again on
 a line of its own. Neither arguments nor variables are in it, so nothing secret is.
 """
 
 from smartcore.launch.journal.files import DIRECTORY
-from smartcore.launch.journal.reading import read, read_stopped
+from smartcore.launch.journal.reading import read, read_stopped, read_stops
 from smartcore.launch.journal.writing import Journal, note_stopped
 
-__all__ = ["DIRECTORY", "Journal", "note_stopped", "read", "read_stopped"]
+__all__ = ["DIRECTORY", "Journal", "note_stopped", "read", "read_stopped", "read_stops"]

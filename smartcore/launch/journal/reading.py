@@ -19,13 +19,42 @@ from smartcore.spec import Tag
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What somebody has ended, or is about to, who does not drive it.
+
+    :param by: the process
+    :param tags: of the runs
+    :param names: theirs, in the same order
+    """
+
+    by: str
+    tags: frozenset[Tag]
+    names: tuple[str, ...]
+
+
+def read_stops(experiment: Path) -> list[Stop]:
+    """What was ended by those who did not drive it.
+
+    :raises ConfigError: this cannot be read
+    """
+    found = []
+    for file in sorted((experiment / DIRECTORY).glob(f"*{STOPS}")):
+        host, _, pid = file.name.removesuffix(STOPS).rpartition("-")
+        for line in _lines(file):
+            names = line.content.get("names")
+            known = tuple(map(str, names)) if isinstance(names, list) else ()
+            tags = frozenset(tags_of(line.content))
+            found.append(Stop(f"process {pid} on {host}", tags, known))
+    return found
+
+
 def read_stopped(experiment: Path) -> set[Tag]:
     """Tags of what was ended by somebody who did not drive it.
 
     :raises ConfigError: this cannot be read
     """
-    files = sorted((experiment / DIRECTORY).glob(f"*{STOPS}"))
-    return {tag for file in files for line in _lines(file) for tag in tags_of(line.content)}
+    return {tag for stop in read_stops(experiment) for tag in stop.tags}
 
 
 def read(experiment: Path) -> Story:

@@ -203,12 +203,13 @@ def note_stopped(experiment: Path, runs: Iterable[Run]) -> None:
 
     What cannot be written is told, and keeps nobody from ending them.
     """
-    tags = [run.step.tag for run in runs]
+    about = {run.step.tag: run.name for run in runs}
     directory = experiment / DIRECTORY
-    if not tags or not directory.is_dir():
+    if not about or not directory.is_dir():
         return
     path = directory / f"{os.uname().nodename}-{os.getpid()}{STOPS}"
-    content = {"v": VERSION, "at": round(time.time(), 6), "what": "stopped", "tags": tags}
+    at, what = round(time.time(), 6), {"tags": [*about], "names": [*about.values()]}
+    content = {"v": VERSION, "at": at, "what": "stopped", **what}
     try:
         with path.open("a", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o600)

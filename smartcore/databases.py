@@ -28,8 +28,10 @@ from smartcore.spec import JobId, Places, State, Step
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
+    from smartcore.database.deathwatch import DeathWatch
     from smartcore.database.nodes import Ground
     from smartcore.database.sampler import Sampler
+    from smartcore.launch.death import Death
     from smartcore.summary import DatabaseRow
 
 log = get_logger(__name__)
@@ -63,6 +65,8 @@ class Databases:
     :ivar started: all that served at some time, by identifier
     :ivar followed: identifiers of those that another experiment started
     :ivar restarting: names of steps that are being started again
+    :ivar on_death: called, from a thread of its own, with the run that a shard which died on its
+        node is, or is a part of; its launcher may not have told of it yet
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class Databases:
         self._builder, self._book = builder, book
         self._running: dict[str, Orchestrator] = {}
         self._samplers: dict[str, Sampler] = {}
+        self._watches: dict[str, DeathWatch] = {}
         self._identifiers: dict[str, str] = {}
+        self.on_death: Callable[[Run, Death], None] = lambda run, death: None
         self.started: dict[str, Orchestrator] = {}
         self.followed: set[str] = set()
         self.restarting: set[str] = set()
@@ -299,10 +305,27 @@ class Databases:
         self._identifiers |= dict.fromkeys(names, identifier)
         if database.live is not None and database.live.nodes:
             database.believe(lambda: all(self._book.runs[name].active for name in names))
+            self._watch(database.live, names)
         if identifier in self._samplers:  # it ended with all shards, and some are new
             self._samplers.pop(identifier).stop()
         database.telemetry.on_change = partial(self._sample, database)
         self._sample(database)
+
+    def _watch(self, live: LiveDatabase, names: Sequence[str]) -> None:
+        from smartcore.database.deathwatch import DeathWatch
+
+        if live.identifier in self._watches:  # some of its shards are new
+            self._watches.pop(live.identifier).stop()
+        watch = DeathWatch(
+            live, lambda: any(self._book.runs[name].active for name in names), self._died
+        )
+        self._watches[live.identifier] = watch
+        watch.start()
+
+    def _died(self, death: Death) -> None:
+        for run in list(self._book.runs.values()):
+            if run.step.tag == death["tag"]:
+                self.on_death(run, death)
 
     # -- numbers --------------------------------------------------------------------------------
 
@@ -361,7 +384,9 @@ class Databases:
             self._samplers[identifier].start()
 
     def close(self) -> None:
-        """Take no more samples; what runs goes on."""
+        """Take no more samples, and look after nothing; what runs goes on."""
+        while self._watches:
+            self._watches.popitem()[1].stop()
         while self._samplers:
             self._samplers.popitem()[1].stop()
 
@@ -386,6 +411,8 @@ class ShardRunner:
         self._runs: list[Run] = []
 
     def start(self, steps: Sequence[Step]) -> None:
+        if held := [run for run in self._replaced if run.held]:
+            self._book.engine.stop(held)
         for run in self._replaced:
             report.set_aside(run)
         self._runs = [self._book.new_run(step, SHARD, limited=False) for step in steps]

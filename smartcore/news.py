@@ -97,7 +97,7 @@ class News:
         if run.name not in self._databases.shards:
             return
         if run.failed or not wanted:
-            log.error("%s", self._restarts.obituary(run))
+            self._restarts.tell_end(run)
         elif not run.stopping and (told := self._restarts.told_elsewhere(run)):
             log.warning("%s", told)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,18 @@ from smartcore.database.orchestrator import CHECKPOINT_FILE
 from smartcore.databases import Book, Databases, ShardRunner
 from smartcore.error import DatabaseError, PathNotFoundError, UnsupportedError
 from smartcore.launch import report
+from smartcore.launch.process import verdict
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
-from smartcore.spec import DatabaseBackend, Saved, ShardPlan
+from smartcore.spec import DatabaseBackend, Saved, ShardPlan, Source, Status
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from smartcore.launch.death import Death
 
 log = get_logger(__name__)
 
@@ -63,6 +67,8 @@ class Restarts:
     ) -> None:
         self._databases, self._book = databases, book
         self._registry, self._config, self._builder = registry, config, builder
+        self._told: set[tuple[str, str]] = set()
+        databases.on_death = self._foretell
 
     def told_elsewhere(self, run: Run) -> str:
         """What is told of shards of another experiment's database that say that they wrote all
@@ -83,23 +89,57 @@ class Restarts:
                     )
         return ""
 
-    def obituary(self, run: Run) -> str:
-        """What is told of shards that ended by themselves: why, what they said last, what becomes
-        of their data, and the next step.
+    def tell_end(self, run: Run) -> None:
+        """Log that shards ended by themselves; of several that one command started, only what was
+        not told before.
 
         :param run: their step
         """
+        from smartcore.launch.death import read_death, told_deaths
+
+        directory = str(run.step.cwd)
+        told = [read_death(directory, file) for file in told_deaths(directory, {run.step.tag})]
+        deaths = [death for death in told if death is not None and death["name"] != run.name]
+        if any(_key(death) in self._told for death in deaths):
+            for death in deaths:
+                self._tell_part(run, death)
+            return
+        what = report.failure(run, output=True)
+        # It may say only that some task was killed.
+        for death in deaths:
+            if _named(death) not in what:
+                what += f"\n    {_shown(death)}"
+        log.error("%s", self._obituary(run, run.status, what))
+
+    def _foretell(self, run: Run, death: Death) -> None:
+        self._book.engine.forestall(run, partial(self._end_foretold, run, death))
+
+    def _end_foretold(self, run: Run, death: Death) -> Status | None:
+        if death["name"] == run.name:
+            return _status(death)
+        # One of several that one command started: their step ends when the command does.
+        if run.name in self._databases.shards:
+            self._tell_part(run, death)
+        return None
+
+    def _tell_part(self, run: Run, death: Death) -> None:
+        if _key(death) not in self._told:
+            self._told.add(_key(death))
+            log.error("%s", self._obituary(run, _status(death), _shown(death)))
+
+    def _obituary(self, run: Run, status: Status, what: str) -> str:
+        # What ended and why, what it said last, what becomes of its data, and the next step.
         from smartcore.database.kept import kept_all, loss
 
-        told = [report.failure(run, output=True)]
-        if run.status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}:
+        told = [what]
+        if status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}:
             told.append("if nobody killed it, its host ran out of memory: set_max_memory(...)")
         for live in self._databases.live:
             shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
             backend = self._registry.database(live.backend)
             for shard in shards:
                 saved, whole = backend.saved(shard), kept_all(backend, shard)
-                told.append(f"{shard.name}: {loss(saved, run.status.seen, whole=whole)}")
+                told.append(f"{shard.name}: {loss(saved, status.seen, whole=whole)}")
             if shards and live.placing.batch:
                 told.append(f"it is a batch job: stop {live.identifier!r} and start it again")
             elif shards and live.identifier in self._databases.followed:
@@ -277,3 +317,22 @@ class Restarts:
             ended[shard.name] = None
         self._book.engine.wait(list(dict.fromkeys(going[name] for name in ended)), SAVING)
         return ended, problem
+
+
+def _key(death: Death) -> tuple[str, str]:
+    return death["tag"], death["name"]
+
+
+def _status(death: Death) -> Status:
+    ended = verdict(death["returncode"], stopping=False, host=death["node"])
+    return replace(ended, source=Source.RECORD)
+
+
+def _named(death: Death) -> str:
+    from smartcore.launch.child import describe
+
+    return f"{death['name']} on {death['node']} {describe(death['returncode'])}"
+
+
+def _shown(death: Death) -> str:
+    return _named(death) + report.ending(Path(death["output"]))

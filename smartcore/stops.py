@@ -33,7 +33,7 @@ class Stops:
     def stop(self, runs: Sequence[Run]) -> None:
         """End models first, then databases; what has ended already is left as it is."""
         self._stop([run for run in runs if run.kind == MODEL])
-        shards = [run for run in runs if run.kind == SHARD and run.active]
+        shards = [run for run in runs if run.kind == SHARD and run.remains]
         unsaved = self._restarts.unsaved(shards) if shards else ()
         self._end_shards(shards)
         self._stop(shards)
@@ -41,7 +41,7 @@ class Stops:
         self._databases.forget_ended(self._roster.runs)
 
     def _stop(self, runs: Sequence[Run]) -> None:
-        active = [run for run in runs if run.active]
+        active = [run for run in runs if run.remains]
         if active:
             self._machinery.engine.stop(active)
 
@@ -58,7 +58,7 @@ class Stops:
         """End all models, then all databases; Ctrl-C meanwhile kills what does not end."""
         with self.interrupts() as interrupts:
             interrupts.stopping()
-            active = self._roster.active()
+            active = [run for run in self._roster.history if run.remains]
             with self._ends(active):
                 if active:
                     log.debug("stopping %s", some([run.name for run in active]))

@@ -162,6 +162,7 @@ def shard_spec(
     port: int,
     offsets: Sequence[int],
     tag: str,
+    step: str,
     ground: Ground,
     timeout: timedelta,
 ) -> Spec:
@@ -170,11 +171,14 @@ def shard_spec(
     :param interfaces: where it listens; none for the address of the node's own name
     :param port: the one that was asked for, 0 for a free one
     :param offsets: what it needs, as distances from its port
+    :param tag: of the launch
+    :param step: tag of the step that the shard is, or is a part of
     """
     identifier = shard.name.rpartition("_")[0]
     return {
         "version": program.VERSION,
         "tag": tag,
+        "step": step,
         "index": shard.index,
         "shards": [
             {
@@ -210,6 +214,7 @@ def spec_again(
     *,
     offsets: Sequence[int],
     tag: str,
+    step: str,
     ground: Ground,
     timeout: timedelta,
 ) -> Spec:
@@ -225,6 +230,7 @@ def spec_again(
         port=shard.address.port,
         offsets=offsets,
         tag=tag,
+        step=step,
         ground=ground,
         timeout=timeout,
     )
@@ -254,6 +260,7 @@ def node_steps(
             port=database.port or 0,
             offsets=port_offsets(backend, len(shards)),
             tag=tag,
+            step=tag if ground.ranks else own,
             ground=ground,
             timeout=timeout,
         )

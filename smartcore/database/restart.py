@@ -116,7 +116,14 @@ def _step_again(
     ready = backend.readiness(shard)
     offsets = port_offsets(backend, len(shard.peers))
     spec = spec_again(
-        shard, server, ready, offsets=offsets, tag=tag, ground=ground, timeout=timeout
+        shard,
+        server,
+        ready,
+        offsets=offsets,
+        tag=tag,
+        step=step.tag,
+        ground=ground,
+        timeout=timeout,
     )
     file = ground.script(step.tag, spec)
     command = ground.command([file], shard.directory, Placement((node,)))

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from smartcore.error import DatabaseError, PluginMissingError, UnsupportedError
 from smartcore.launch import asking
+from smartcore.launch.death import DIRECTORY
 from smartcore.launch.report import tail
 from smartcore.launch.step import make_tag
 from smartcore.log import get_logger
@@ -254,6 +255,7 @@ def _serving_on_nodes(
     clock: Callable[[], float],
 ) -> tuple[tuple[ShardPlan, ...], tuple[Step, ...], tuple[str, ...]]:
     tag = make_tag(database.name)
+    Path(database.path, DIRECTORY).mkdir(mode=0o700, exist_ok=True)
     shards = template_shards(database, backend, credentials)
     steps = node_steps(database, backend, server, shards, tag, ground, timeout)
     meeting = Meeting(ground.meeting(tag), tag, [shard.name for shard in shards])

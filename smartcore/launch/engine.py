@@ -176,6 +176,14 @@ class Engine:
         """
         self._messages.put(lambda: self._cancel(runs, started))
 
+    def forestall(self, run: Run, news: Callable[[], Status | None]) -> None:
+        """Have ``news`` called from the engine's thread, unless the run has ended or is to: of what
+        the launcher will tell only later. From any thread; returns at once.
+
+        :param news: how the run has ended; None if it goes on for now
+        """
+        self._messages.put(lambda: self._forestall(run, news))
+
     def stop(self, runs: Sequence[Run]) -> None:
         """End runs, and return when they have ended; what is queued never starts.
 
@@ -297,11 +305,24 @@ class Engine:
             return
         self._inquiry.known(job, status)
         if not status.is_terminal:
-            run.status = status
+            if not run.held:
+                run.status = status
             return
         del self._active[job]
         self._waiting.freed(run)
-        self._end(run, status)
+        if run.held:
+            run.held = False
+        else:
+            self._end(run, status)
+
+    def _forestall(self, run: Run, news: Callable[[], Status | None]) -> None:
+        if not run.active or run.stopping or run.job not in self._active:
+            return
+        status = news()
+        if status is not None:
+            run.held = True  # its place is free when the launcher says so
+            self._end(run, status)
+        self._inquiry.hurry()
 
     def _end(self, run: Run, status: Status) -> None:
         run.successor = self._succession(run, status)

@@ -88,7 +88,7 @@ class Inquiry:
             if isinstance(answer, Absent):
                 self.missing(job)
                 continue
-            if answer.state is not run.status.state:
+            if not run.held and answer.state is not run.status.state:
                 self._interval = max(FIRST_INTERVAL, price / ASKING_SHARE)
             self._heard(job, answer)
 

@@ -50,11 +50,9 @@ def failure(run: Run, *, output: bool = False, databases: Iterable[DatabaseBacke
     verb = _VERBS.get(status.state, "failed")
     cause = f": {status.reason}" if status.reason else ""
     last = tail(run.step.stderr)
-    shown = "".join(f"\n    {line}" for line in last.splitlines())
-    where = f"; {run.step.stderr} ends with:{shown}" if shown else f"; {run.step.stderr} is empty"
+    where = ending(run.step.stderr)
     if output and (said := tail(run.step.stdout)) and said.splitlines()[-1] not in last:
-        shown = "".join(f"\n    {line}" for line in said.splitlines())
-        where = f"{where if last else ''}; {run.step.stdout} ends with:{shown}"
+        where = f"{where if last else ''}{ending(run.step.stdout)}"
     if run.job is None:
         where = ""
     advice = _advice(f"{last}\n{tail(run.step.stdout)}", databases)
@@ -65,6 +63,12 @@ def _advice(said: str, databases: Iterable[DatabaseBackend]) -> str:
     # Clients may log a refusal to their output, and end without a word to standard error.
     found = (database.advice(said) for database in databases)
     return "".join(dict.fromkeys(f"\n    {advice}" for advice in found if advice))
+
+
+def ending(path: Path) -> str:
+    """How a file ends, as a part of a message."""
+    shown = "".join(f"\n    {line}" for line in tail(path).splitlines())
+    return f"; {path} ends with:{shown}" if shown else f"; {path} is empty"
 
 
 def set_aside(run: Run) -> None:

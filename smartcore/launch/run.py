@@ -39,6 +39,7 @@ class Run:
     :param why: why it is being stopped, if not by the user
     :param stopping: its end was asked for
     :param successor: the run that took its place when it failed
+    :param held: it has ended, and its launcher has not let go of it yet
     :param replaced: it ended, and its database serves again by runs of other names
     """
 
@@ -60,6 +61,7 @@ class Run:
     why: str = ""
     stopping: bool = False
     successor: Run | None = None
+    held: bool = False
     replaced: bool = False
 
     @property
@@ -71,6 +73,11 @@ class Run:
     def active(self) -> bool:
         """True from the hand-over to the engine until the end."""
         return not self.status.is_terminal
+
+    @property
+    def remains(self) -> bool:
+        """True as long as there may be something to stop."""
+        return self.active or self.held
 
     @property
     def latest(self) -> Run:

@@ -47,11 +47,12 @@ from smartcore.launch.child import (
     spawn,
     tail,
 )
+from smartcore.launch.death import tell_death
 from smartcore.launch.filling import filled, write_file
 from smartcore.launch.listening import Listening
 from smartcore.launch.meeting import Participant
 
-VERSION = 2
+VERSION = 3
 ATTEMPTS = 5
 _FIRST_ASK = 0.001
 _LONGEST_ASK = 0.05
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from typing import NotRequired, TypedDict
 
     from smartcore.launch.asking import Question
+    from smartcore.launch.death import Death
     from smartcore.launch.meeting import Found
 
     class Words(TypedDict):
@@ -76,7 +78,8 @@ if TYPE_CHECKING:
     class Spec(TypedDict):
         """What the driver wrote.
 
-        ``index`` is the shard's place in ``shards``. ``port`` is 0 for a free one between the two
+        ``step`` is the tag of the step that the shard is, or is a part of; ``index`` is the shard's
+        place in ``shards``. ``port`` is 0 for a free one between the two
         of ``ports``, and with it those at ``offsets`` above it are taken. ``further`` are the words
         for this shard's addresses after the first. ``addresses`` are those at which a shard has to
         come back. ``timeout`` are the seconds that the server may take, ``patience`` those that
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
 
         version: int
         tag: str
+        step: str
         index: int
         shards: list[Words]
         further: list[str]
@@ -263,12 +267,26 @@ class Shard:
         told = False
         while not self._ended():
             for number in self._signals.wait(None):
-                if number in FORWARDED and not self._ended():
-                    told = True
-                    os.kill(self._pid, number)
+                if number in FORWARDED:
+                    told = True  # it may have got the signal itself, and have ended already
+                    if not self._ended():
+                        os.kill(self._pid, number)
         if self._status and not told:
             say(f"{self.name} on {self.node} {describe(self._status)}{self._shown(_FEW)}")
+            self._tell_death(self._status)
         return self._status or 0
+
+    def _tell_death(self, status: int) -> None:
+        death: Death = {
+            "tag": self.spec["step"],
+            "name": self.name,
+            "node": self.node,
+            "returncode": status,
+            "output": self.spec["output"],
+        }
+        # On a full disk the driver hears of it from the launcher only.
+        with contextlib.suppress(OSError):
+            tell_death(self.spec["cwd"], self.spec["index"], death)
 
     def end_server(self) -> None:
         """TERM, and KILL after the grace period; return when it has gone."""

@@ -166,6 +166,56 @@ def test_wait_returns_when_its_own_have_ended_and_not_for_others(
         engine.wait([other], timedelta(seconds=0.01))
 
 
+def test_an_end_that_is_known_before_the_launcher_tells_is_told_once(launcher: Telling) -> None:
+    heard: list[str] = []
+    engine = Engine(launcher, max_running=1, on_end=lambda run: heard.append(run.name))
+    a, b = work = runs("a", "b")
+    engine.submit(work)
+    engine.forestall(a, lambda: None)
+    assert a.active
+    engine.forestall(a, lambda: Status(State.FAILED, -9, Cause.SIGNAL))
+    engine.wait([a], timedelta(seconds=20))
+    assert (a.remains, b.status.state) == (True, State.QUEUED)  # its place is not free yet
+    launcher.sink(JobId("a"), Status(State.RUNNING))
+    launcher.end("a", code=137)
+    launcher.wait_batches(2)
+    assert (a.status.returncode, a.remains) == (-9, False)
+    engine.forestall(a, lambda: Status(State.FAILED, 1))
+    launcher.end("b")
+    engine.wait([b], timedelta(seconds=20))
+    assert heard == ["a", "b"]
+    engine.close()
+
+
+def test_what_remains_of_one_that_has_ended_can_be_stopped(
+    launcher: Telling, engine: Engine
+) -> None:
+    (run,) = runs("a")
+    engine.submit([run])
+    engine.forestall(run, lambda: Status(State.FAILED, -9, Cause.SIGNAL))
+    engine.wait([run], timedelta(seconds=20))
+    engine.stop([run])
+    assert launcher.stopped == [[JobId("a")]]
+    engine.stop([run])
+    assert launcher.stopped == [[JobId("a")]]
+    assert run.status.state is State.FAILED
+
+
+def test_an_asked_launcher_is_not_hurried_by_what_has_ended_already() -> None:
+    launcher = Asked([Status(State.RUNNING)])
+    engine = Engine(launcher)
+    a, b = work = runs("a", "b")
+    engine.submit(work)
+    engine.forestall(a, lambda: Status(State.FAILED, -9, Cause.SIGNAL))
+    engine.wait([a], timedelta(seconds=20))
+    with pytest.raises(WaitTimeoutError):
+        engine.wait([b], timedelta(seconds=1))
+    # At 0.05 s, and twice as late each time; it began anew once.
+    assert launcher.questions <= 8
+    assert (a.status.state, b.status.state) == (State.FAILED, State.RUNNING)
+    engine.close()
+
+
 def test_one_that_cannot_start_fails_alone(launcher: Telling, engine: Engine) -> None:
     launcher.refuse = {"b"}
     a, b = work = runs("a", "b")

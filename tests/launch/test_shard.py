@@ -28,6 +28,7 @@ from smartcore.database.nodes import Ground, node_steps, template_shards
 from smartcore.error import InputError, UnsupportedError
 from smartcore.launch import shard as program
 from smartcore.launch.child import Failure
+from smartcore.launch.death import read_death, told_deaths
 from smartcore.launch.filling import filled
 from smartcore.launch.process import write_files
 from smartcore.spec import Certificate, Command, File, Placement, Resources, Server, Step
@@ -138,6 +139,7 @@ def test_a_shard_tells_where_it_serves_and_ends_when_it_is_told_to(
     assert child.returncode == 0
     assert "Received SIGTERM" in (tmp_path / "db/orchestrator_0.out").read_text()
     assert not shards.meeting.exists()
+    assert not told_deaths(str(step.cwd), {step.tag})
 
 
 def test_it_listens_where_the_name_of_its_node_leads(shards: Shards, tmp_path: Path) -> None:
@@ -331,6 +333,12 @@ def test_a_server_that_dies_later_is_the_end_of_the_shard(shards: Shards, tmp_pa
     assert "Ready to accept connections" in said
     assert child.returncode == -signal.SIGKILL
     assert not shards.meeting.exists()
+    (file,) = told_deaths(str(step.cwd), {step.tag})
+    assert not told_deaths(str(step.cwd), {TAG})
+    death = read_death(str(step.cwd), file)
+    assert death is not None
+    assert (death["name"], death["returncode"]) == ("orchestrator_0", -signal.SIGKILL)
+    assert Path(death["output"]).read_text().count("Ready to accept connections") == 1
 
 
 def test_a_server_dies_with_the_program_that_started_it(shards: Shards, tmp_path: Path) -> None:

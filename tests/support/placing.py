@@ -112,6 +112,9 @@ hosts, counts, together, *argv = sys.argv[1:]
 places = [h for h, n in zip(hosts.split(","), counts.split(",")) for _ in range(int(n))]
 if len(places) == 1:
     os.environ["NODE_NAME"] = places[0]
+    if "ON_LINGERS" in os.environ:
+        subprocess.call(argv)
+        open(os.environ["ON_LINGERS"])  # a pipe that nobody writes to
     os.execvp(argv[0], argv)
 tasks = {}
 signal.signal(signal.SIGTERM, lambda *_: [task.terminate() for task in tasks.values()])
@@ -161,15 +164,16 @@ def use(exp: Experiment, name: str = "model") -> str:
 def kill_server(database: Orchestrator, shard: int = 0) -> None:
     """Kill the server of one shard."""
     shown = f"redis-server {database.get_address()[shard]}"
-    (server,) = [each for each in psutil.process_iter() if shown in " ".join(_arguments(each))]
+    (server,) = [each for each in psutil.process_iter() if shown in " ".join(arguments(each))]
     server.kill()
 
 
-def _arguments(process: psutil.Process) -> list[str]:
+def arguments(process: psutil.Process) -> list[str]:
+    """The command line of a process; nothing if it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
-        return []  # it has ended
+        return []
 
 
 def clients(database: Orchestrator) -> list[redis.Redis]:

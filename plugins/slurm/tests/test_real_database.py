@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -216,8 +217,11 @@ def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
     assert said(model)[0] == "7"
 
 
-def test_mpirun_puts_shards_on_hosts(
-    inside: str, exp: Experiment, monkeypatch: pytest.MonkeyPatch
+def test_mpirun_puts_shards_on_hosts_and_their_deaths_are_told(
+    inside: str,
+    exp: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     if shutil.which("mpirun") is None:
         lacks("Open MPI is not installed")
@@ -243,6 +247,19 @@ def test_mpirun_puts_shards_on_hosts(
     model = client(exp, "model")
     exp.start(model)
     assert said(model)[0] == "7"
+    _kill_server(database, 1)
+    exp.wait("orchestrator_1", timeout=LIMIT)
+    check_told(exp, caplog, {0: "Running", 1: "Failed", 2: "Running"})
+
+
+def check_told(exp: Experiment, caplog: pytest.LogCaptureFixture, states: dict[int, str]) -> None:
+    """The second shard of three was killed, which was told once, with the end of its log."""
+    statuses = exp.statuses()
+    found = {index: statuses[f"orchestrator_{index}"].state.value for index in states}
+    assert found == states
+    (told,) = [text for text in caplog.messages if text.startswith("orchestrator_1 failed on ")]
+    assert re.search(r"orchestrator_1\.out ends with:\n +\d+:M ", told), told
+    assert "orchestrator_1: all its data are lost" in told
 
 
 def test_shards_on_nodes_are_seen_and_stopped_from_a_shell(inside: str, exp: Experiment) -> None:
@@ -353,10 +370,17 @@ def test_a_shard_that_dies_in_a_batch_job_is_told_of_and_all_are_started_anew(
     assert database.is_active()
     _kill_server(database, 1)
     exp.wait("orchestrator_1", timeout=LIMIT)
-    wait_until(lambda: "orchestrator_1 failed" in caplog.text)
-    assert "all its data are lost" in caplog.text
+    check_told(exp, caplog, {0: "Running", 1: "Failed", 2: "Running"})
     assert "it is a batch job: stop 'orchestrator' and start it again" in caplog.text
+    assert database.live is not None
+    number = database.live.jobs["orchestrator_1"].partition("#")[0]
+    assert slurm.run("squeue", "--noheader", "--format=%T", f"--jobs={number}").split() == [
+        "RUNNING"
+    ]
     exp.stop(database)
+    states = [exp.statuses()[f"orchestrator_{index}"].state for index in range(3)]
+    assert states == [State.CANCELLED, State.FAILED, State.CANCELLED]
+    check_told(exp, caplog, {1: "Failed"})
     exp.start(database)
     assert database.is_active()
 

@@ -1,0 +1,69 @@
+"""Looks for servers on nodes that died, while the launcher may not know yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from smartcore.launch.death import read_death, told_deaths
+
+if TYPE_CHECKING:
+    from smartcore.database.live import LiveDatabase
+    from smartcore.launch.death import Death
+
+# Seconds. A death is told at the second look that finds it: within two intervals, in which most
+# launchers have told of it themselves, and it is known again what is free.
+INTERVAL = 0.25
+_PATIENCE = 5.0
+
+
+class DeathWatch:
+    """Looks after the shards of one database: lists one directory now and then, however many they
+    are, from a thread of its own, as long as one of them runs.
+
+    :param running: True while one of them runs
+    :param tell: told of each that died, once
+    :param interval: seconds between two looks
+    """
+
+    def __init__(
+        self,
+        live: LiveDatabase,
+        running: Callable[[], bool],
+        tell: Callable[[Death], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._directory = str(live.shards[0].directory)
+        self._tags = {step.tag for step in live.steps}
+        self._running, self._tell, self._interval = running, tell, interval
+        self._seen: set[str] = set()
+        self._told: set[str] = set()
+        self._over = threading.Event()
+        name = f"{live.identifier} deaths"
+        # It must not keep a driver that ends from ending.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; return when nothing is told any more."""
+        self._over.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        # Nothing tells of a file that another host writes.
+        while self._running() and not self._over.wait(self._interval):
+            self._look()
+
+    def _look(self) -> None:
+        due = self._seen - self._told
+        self._seen = told_deaths(self._directory, self._tags)
+        self._told |= due
+        for file in sorted(due):
+            death = read_death(self._directory, file)
+            if death is not None:
+                self._tell(death)

@@ -1,0 +1,68 @@
+"""What the nodes of shards tell of servers that died, in files of a directory that all share.
+
+The program that runs a shard writes them at once. What its launcher tells of the end may take
+longer: run commands end slowly, and schedulers are asked now and then.
+"""
+
+# Used by a program that must start quickly: nothing that takes long to import.
+# ruff: noqa: PTH118, PTH123, PTH208
+
+from __future__ import annotations
+
+import json
+import os
+
+from smartcore.launch.filling import write_file
+
+# In the directory of a database, made before its shards run: clients of NFS remember for a while
+# that a directory was not there (nfs(5), "lookupcache").
+DIRECTORY = ".ended"
+
+TYPE_CHECKING = False  # `typing` takes long to import
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import TypedDict
+
+    class Death(TypedDict):
+        """A server that ended, and was not told to.
+
+        ``tag`` is that of the step that it is a part of, ``returncode`` as ``subprocess`` counts,
+        ``output`` the file with its log.
+        """
+
+        tag: str
+        name: str
+        node: str
+        returncode: int
+        output: str
+
+
+def tell_death(directory: str, index: int, death: Death) -> None:
+    """Write it down for who looks there.
+
+    :param directory: of the database
+    :param index: the shard's place in its launch
+    :raises OSError: it cannot be written
+    """
+    write_file(os.path.join(directory, DIRECTORY, f"{death['tag']}.{index}"), json.dumps(death))
+
+
+def told_deaths(directory: str, tags: Collection[str]) -> set[str]:
+    """Names of the files about parts of these steps. Listing also refreshes what NFS clients
+    remember.
+    """
+    try:
+        names = os.listdir(os.path.join(directory, DIRECTORY))
+    except OSError:
+        return set()
+    return {name for name in names if name.rpartition(".")[0] in tags}
+
+
+def read_death(directory: str, file: str) -> Death | None:
+    """What a file says; None if it cannot be read."""
+    try:
+        with open(os.path.join(directory, DIRECTORY, file), encoding="utf-8") as opened:
+            death: Death = json.load(opened)
+    except (OSError, ValueError):
+        return None
+    return death

@@ -65,6 +65,8 @@ def up(settings: Settings) -> None:
     phases.done("slurmctld")
     daemons.bring_back(settings, *NODES)
     phases.done(f"{len(NODES)} nodes")
+    if not settings.host_names:
+        sys.stderr.write("ci/slurm: all nodes have this host's name (unshare --uts is refused)\n")
     _try_out(settings)
     phases.done("a first step")
 
@@ -104,6 +106,10 @@ def write_files(settings: Settings) -> None:
     save(settings)
     etc = top / "etc"
     settings.conf.write_text(conf.slurm_conf(settings, names.short_name()))
+    if settings.host_names:
+        settings.conf_in_jobs.write_text(conf.slurm_conf(settings, names.short_name(), True))
+        settings.task_prolog.write_text(conf.task_prolog(settings))
+        settings.task_prolog.chmod(0o755)
     (etc / "gres.conf").write_text(conf.gres_conf(settings))
     (etc / "cgroup.conf").write_text(conf.cgroup_conf())
     _write_secret(top / "munge" / "munge.key", secrets.token_bytes(1024), keep=True)

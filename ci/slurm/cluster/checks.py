@@ -47,6 +47,7 @@ def abilities(settings: Settings) -> tuple[Ability, ...]:
     return (
         Ability("versions", _versions),
         Ability("nodes", _nodes),
+        Ability("host names", _host_names, needed=settings.host_names),
         Ability("salloc and steps", _salloc),
         Ability("sbatch", _sbatch),
         Ability("job array", _array),
@@ -77,6 +78,11 @@ def _versions(settings: Settings) -> str:
 def _nodes(settings: Settings) -> str:
     seen = must(settings, "sinfo", "-h", "-N", "-p", "debug", "-o", "%N %t")
     return _expect(seen, "".join(f"{node} (idle|mix|alloc)\n" for node in NODES))
+
+
+def _host_names(settings: Settings) -> str:
+    seen = must(settings, "srun", "-Q", "-N4", "-t1", "hostname")
+    return _expect("".join(sorted(seen.splitlines(keepends=True))), "\n".join(NODES) + "\n")
 
 
 def _salloc(settings: Settings) -> str:

@@ -84,6 +84,7 @@ def _up(args: argparse.Namespace) -> int:
         max_array_size=args.max_array_size,
         cgroup=not (args.no_cgroup or args.no_accounting) and host.has_cgroup_v1(),
         users=tuple(dict.fromkeys(("root", *args.user))),
+        host_names=host.can_name(),
     )
     host.check()
     check_directory(directory)

@@ -9,8 +9,6 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# without these two the daemons, srun and salloc listen on all interfaces
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 MpiDefault=none
 MailProg=/bin/true
 JobAcctGatherType=jobacct_gather/linux
@@ -51,11 +49,20 @@ PartitionName=spot-requeue Nodes={NODE_LIST} PriorityTier=1 PreemptMode=REQUEUE
 """
 
 
-def slurm_conf(settings: Settings, host: str) -> str:
+def slurm_conf(settings: Settings, host: str, in_jobs: bool = False) -> str:
+    """What the daemons read, and what programs read that run outside of jobs, or in them.
+
+    With either of the two parameters its readers listen at the address of their host's name, else
+    on all interfaces. Programs in jobs must do that where nodes have names of their own: srun
+    listens there, and tasks look for it at 127.0.0.1, from where it called them.
+    """
+    listening = "NoCtldInAddrAny" if in_jobs else "NoInAddrAny,NoCtldInAddrAny"
     parts = (
         f"# {MARK}; up overwrites it\n",
         _places(settings, host),
         COMMON,
+        f"CommunicationParameters={listening}\n",
+        f"TaskProlog={settings.task_prolog}\n" if settings.host_names else "",
         f"DefMemPerCPU={MEMORY // CPUS // 2}\n",
         f"MaxArraySize={settings.max_array_size}\n",
         _containment(settings),
@@ -114,10 +121,16 @@ AccountingStoreFlags=job_comment
 def _node(settings: Settings, node: str) -> str:
     feature = "odd" if int(node[-1]) % 2 else "even"
     return (
-        f"NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={settings.node_ports[node]}"
+        f"NodeName={node} NodeHostname={node} NodeAddr={settings.address(node)}"
+        f" Port={settings.node_ports[node]}"
         f" CPUs={CPUS} Sockets=1 CoresPerSocket={CPUS} ThreadsPerCore=1 RealMemory={MEMORY}"
         f" TmpDisk=0 Feature=sim,{feature} Gres=gpu:{GPUS} State=UNKNOWN\n"
     )
+
+
+def task_prolog(settings: Settings) -> str:
+    """A script that Slurm runs before each task, and that gives it variables by what it prints."""
+    return f"#!/bin/sh\necho export SLURM_CONF={settings.conf_in_jobs}\n"
 
 
 def gres_conf(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from cluster import process
+from cluster import host, process
 from cluster.command import must, run
 from cluster.error import ClusterError
 from cluster.process import Process
@@ -28,7 +28,8 @@ def names(settings: Settings) -> tuple[str, ...]:
 def argv(settings: Settings, name: str) -> tuple[str, ...]:
     top = settings.directory
     if name in NODES:
-        return ("/usr/sbin/slurmd", "-D", "-N", name)
+        slurmd = ("/usr/sbin/slurmd", "-D", "-N", name)
+        return (*host.named(name), *slurmd) if settings.host_names else slurmd
     if name == "munged":
         return (
             "/usr/sbin/munged",
@@ -105,7 +106,7 @@ def ready(settings: Settings, name: str) -> bool:
         )
     if name == "slurmctld":
         return _listens(settings.port) and "is UP" in run(settings, "scontrol", "ping").stdout
-    return _listens(settings.node_ports[name])
+    return _listens(settings.node_ports[name], settings.address(name))
 
 
 def usable(settings: Settings, node: str) -> bool:
@@ -152,9 +153,9 @@ def last_words(settings: Settings, name: str) -> str:
         return "(none)"
 
 
-def _listens(port: int) -> bool:
+def _listens(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+        return sock.connect_ex((address, port)) == 0
 
 
 def _answers(settings: Settings, *command: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 from cluster import packages
@@ -91,7 +92,7 @@ def step_processes(settings: Settings) -> tuple[int, ...]:
             children.setdefault(stat.parent, []).append(pid)
         env = _environment(pid)
         on_node = name == "slurmstepd" or env.get("SLURMD_NODENAME") in NODES
-        if on_node and env.get("SLURM_CONF") == str(settings.conf):
+        if on_node and Path(env.get("SLURM_CONF", "/")).parent == settings.conf.parent:
             found.append(pid)
     for pid in found:  # grows
         found.extend(child for child in children.get(pid, ()) if child not in found)
@@ -100,6 +101,18 @@ def step_processes(settings: Settings) -> tuple[int, ...]:
 
 def has_cgroup_v1() -> bool:
     return all(path.exists() and os.access(path, os.W_OK) for path in CGROUP_V1)
+
+
+def named(name: str) -> tuple[str, ...]:
+    """What is put in front of a command that is to see this name as its host's."""
+    script = 'hostname "$1" && shift && exec "$@"'
+    return ("unshare", "--uts", "/bin/sh", "-c", script, "sh", name)
+
+
+def can_name() -> bool:
+    """Whether processes may have a host name of their own."""
+    done = subprocess.run((*named("probe"), "true"), capture_output=True, timeout=60, check=False)
+    return done.returncode == 0
 
 
 def check_ports(ports: tuple[int, ...]) -> None:

@@ -38,10 +38,19 @@ class Settings:
     max_array_size: int
     cgroup: bool
     users: tuple[str, ...]
+    host_names: bool = False  # of the nodes' own
 
     @property
     def conf(self) -> Path:
         return self.directory / "etc" / "slurm.conf"
+
+    @property
+    def conf_in_jobs(self) -> Path:
+        return self.conf.with_name("jobs.conf")
+
+    @property
+    def task_prolog(self) -> Path:
+        return self.conf.with_name("task_prolog")
 
     @property
     def munge_socket(self) -> Path:
@@ -62,6 +71,10 @@ class Settings:
     @property
     def node_ports(self) -> dict[str, int]:
         return {node: self.port + 10 + number for number, node in enumerate(NODES, start=1)}
+
+    def address(self, node: str) -> str:
+        """Where the daemon of a node listens: at what its host's name resolves to."""
+        return f"127.0.1.{NODES.index(node) + 1}" if self.host_names else "127.0.0.1"
 
     def log(self, name: str) -> Path:
         return self.directory / "log" / f"{name}.log"

@@ -61,7 +61,7 @@ line = (rank.value, size.value, os.environ["SLURMD_NODENAME"], total.value)
 os.write(1, (" ".join(map(str, line)) + "\\n").encode())
 mpi.MPI_Finalize()
 """
-# Open MPI takes the emulated nodes for one host, where they share no memory.
+# Where the emulated nodes have one name, Open MPI takes them for one host; they share no memory.
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 MPI_ENVIRONMENT = {
     "OMPI_MCA_pml": "ob1",

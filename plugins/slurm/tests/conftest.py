@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from smartcore import Experiment
+from smartcore.testing.running import lacks
 
 # Also for processes that the tests start.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
@@ -89,3 +93,15 @@ def inside(slurm: Cluster, allocation: str, monkeypatch: pytest.MonkeyPatch) -> 
     """The environment of a driver inside the allocation; its number."""
     monkeypatch.setenv("SLURM_JOB_ID", allocation)
     return allocation
+
+
+@pytest.fixture
+def exp(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
+    """An experiment on Slurm, where there is a server for databases."""
+    if shutil.which("redis-server") is None:
+        lacks("redis-server is not installed")
+    monkeypatch.setenv("SMARTCORE_RUNTIME_DIR", str(tmp_path / "rt"))
+    path = tmp_path / "exp"
+    path.mkdir()
+    with Experiment("exp", str(path), "slurm") as made:
+        yield made

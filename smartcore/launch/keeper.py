@@ -36,131 +36,31 @@ is not started any more.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 
 from smartcore.launch import proc, spawn
+from smartcore.launch.kept import Child
 from smartcore.launch.ledger import VERSION, BegunFile, RecordFile, publish, remove_stale
+from smartcore.launch.lines import Client, peer_uid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-    from typing import Any
-
-    Message = dict[str, Any]
+    from smartcore.launch.lines import Message
 
 # What the driver tells it: the arguments of `run`, the last as a descriptor.
 VARIABLES = ("KEEPER_PLACE", "KEEPER_RUNTIME", "KEEPER_HOST", "KEEPER_DRIVER")
 # Ends are met between chunks of a large start.
 CHUNK = 16
-# Of a message's bytes, as much as is read at once.
-READ = 1 << 18
-# A client that leaves so much unread is not listening.
-UNREAD = 1 << 26
 # Descriptors for what is not a child: clients, files while spawning, a stop's look for members.
 SPARE = 40
 # While records cannot be written: how often to try again, and for how long with nothing else to do.
 RETRY = 5.0
 PATIENCE = 3600.0
-
-
-class Child:
-    """One process that the keeper started."""
-
-    __slots__ = ("begun", "born", "id", "name", "pid", "pidfd", "popen", "stopped", "tag")
-
-    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int, name: str, tag: str) -> None:
-        self.popen = popen
-        self.pid = popen.pid
-        self.pidfd = pidfd
-        self.begun = time.monotonic()
-        self.born = proc.birth(popen.pid) or 0
-        self.id = spawn.identity(self.pid, self.born)
-        self.name = name
-        self.tag = tag
-        self.stopped = False
-
-    def end(self) -> Message:
-        """Take its exit code; what is written down about its end."""
-        returncode = self.popen.wait()
-        os.close(self.pidfd)
-        return {
-            "v": VERSION,
-            "id": self.id,
-            "tag": self.tag,
-            "name": self.name,
-            "returncode": returncode,
-            "stopped": self.stopped,
-            "elapsed": round(time.monotonic() - self.begun, 6),
-            "time": time.time(),
-        }
-
-    def mark(self) -> None:
-        """Note that it is to be ended, unless it has ended already."""
-        self.stopped = self.stopped or not spawn.exited(self.pidfd)
-
-    def target(self) -> spawn.Target:
-        """Mark it; what a stop takes."""
-        self.mark()
-        return spawn.Target(self.pid, self.born, os.dup(self.pidfd))
-
-
-class Client:
-    """One connection: what came in and has no end yet, and what could not be sent yet."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        self.socket = connection
-        self.gone = False
-        self._received = bytearray()
-        self._unsent = bytearray()
-
-    def receive(self) -> list[Message]:
-        """The messages that are complete by now."""
-        try:
-            data = self.socket.recv(READ)
-        except BlockingIOError:
-            return []
-        except OSError:  # reset: the driver was killed
-            data = b""
-        self.gone = self.gone or not data
-        self._received += data
-        if b"\n" not in data:
-            return []
-        *lines, rest = bytes(self._received).split(b"\n")
-        self._received = bytearray(rest)
-        return [json.loads(line) for line in lines]
-
-    def send(self, message: Message) -> None:
-        """Send, or keep what does not fit for :meth:`flush`."""
-        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        self.flush()
-
-    def flush(self) -> None:
-        """Send as much as fits."""
-        try:
-            while self._unsent:
-                del self._unsent[: self.socket.send(self._unsent)]
-        except BlockingIOError:
-            self.gone = len(self._unsent) > UNREAD
-        except OSError:
-            self.gone = True
-
-    @property
-    def has_unsent(self) -> bool:
-        """True while something waits to be sent."""
-        return bool(self._unsent)
-
-    @property
-    def interest(self) -> int:
-        """What to wait for, as epoll(7) has it."""
-        return select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
 
 
 class Keeper:
@@ -435,14 +335,6 @@ class Keeper:
         finally:
             self._stopped.append((client, reply))
             os.eventfd_write(self._wake, 1)
-
-
-def peer_uid(connection: socket.socket) -> int:
-    """Who is at the other end of a connection on this host; SO_PEERCRED in unix(7)."""
-    size = struct.calcsize("3i")
-    facts = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    _, uid, _ = struct.unpack("3i", facts)
-    return int(uid)
 
 
 # -- beginning and end ------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.error import LauncherError
 from smartcore.launch import link, spawn
+from smartcore.launch.connection import Connection
 from smartcore.launch.ledger_reader import read_begun, read_notes, read_records
 from smartcore.launch.process import require_pidfd, survival, verdict, write_files
 from smartcore.launch.search import find_started, find_tagged
@@ -34,7 +34,7 @@ from smartcore.spec import (
 )
 
 if TYPE_CHECKING:
-    from smartcore.launch.keeper import Message
+    from smartcore.launch.lines import Message
 
 log = get_logger(__name__)
 
@@ -66,8 +66,7 @@ class KeeperProcesses:
         self._place = link.Place(path, runtime)
         self._host = link.host_name()
         self._sink: EventSink | None = None
-        self._linking = threading.RLock()
-        self._link: link.Link | None = None
+        self._keeper = Connection(self._place, self._keeps, self._keeper_told, self._link_broke)
         self._closed = False
         # Below: what is known about processes; with a lock of its own.
         self._lock = threading.Lock()
@@ -87,7 +86,7 @@ class KeeperProcesses:
 
     def _warm_up(self) -> None:
         try:
-            self._linked()
+            self._keeper.needed()
         except LauncherError as error:  # the start that needs it says so, too
             log.debug("warm-up: %s", error)
 
@@ -120,7 +119,7 @@ class KeeperProcesses:
         key = f"{os.getpid()}.{time.monotonic_ns()}"
         request = {"do": "start", "key": key, "env": dict(os.environ)}
         found: list[Started] = []
-        linked = self._linked()
+        linked = self._keeper.needed()
         try:
             for reply in linked.request(request | {"steps": [*map(_message, steps)]}, ANSWER):
                 found += map(_started, reply["started"])
@@ -164,7 +163,7 @@ class KeeperProcesses:
         # What the keeper says is running, and then, if that is not all, what has been written down.
         reply: Message = {"running": [], "ended": []}
         for _ in range(2):
-            found = self._living() if ids else None
+            found = self._keeper.living() if ids else None
             if found is None:
                 break
             try:
@@ -184,7 +183,7 @@ class KeeperProcesses:
         killed; what is not found was never started.
         """
         found: dict[Tag, JobId] = {}
-        linked = self._living() if tags else None
+        linked = self._keeper.living() if tags else None
         if linked is not None:
             try:
                 # Its answer comes after it has given up what the killed driver had asked for.
@@ -277,7 +276,7 @@ class KeeperProcesses:
             # All: a killed keeper's are followed by nobody for a moment.
             self._stopping |= left
             unkept = {job for job in left if job in self._unkept}
-        found = self._living() if left - unkept else None
+        found = self._keeper.living() if left - unkept else None
         if found is not None:
             try:
                 self._stop_kept(found, left - unkept)
@@ -294,7 +293,7 @@ class KeeperProcesses:
         """
         with self._lock:
             self._stopping |= {job for job in ids if job not in self._ended}
-        found = self._living()
+        found = self._keeper.living()
         if found is not None:
             try:
                 for _ in found.request({"do": "mark", "ids": [*ids]}, ANSWER):
@@ -310,7 +309,7 @@ class KeeperProcesses:
         with self._lock:
             left = {job for job in ids if job not in self._ended}
             self._stopping |= left
-        found = self._living() if left else None
+        found = self._keeper.living() if left else None
         if found is None:
             return
         try:
@@ -338,48 +337,11 @@ class KeeperProcesses:
     def close(self) -> None:
         """Leave the keeper, which goes on while something runs; nothing is told afterwards."""
         self._closed = True
-        with self._linking:
-            found, self._link = self._link, None
-        if found is not None:
-            found.close()
+        self._keeper.close()
         with self._lock:
             follower, self._follower = self._follower, None
         if follower is not None:
             follower.close()
-
-    # -- the keeper -----------------------------------------------------------------------------
-
-    def _linked(self) -> link.Link:
-        with self._linking:
-            found = self._living()
-            if found is not None:
-                return found
-            with link.alone(self._place):
-                found = self._living()  # somebody else may have been quicker
-                if found is None:
-                    facts = link.read_facts(self._place)
-                    if facts is not None:
-                        link.wait_gone(facts.identity)
-                    try:
-                        found = self._link = self._make_link(link.launch(self._place))
-                    except link.BrokenLinkError:
-                        raise link.not_ready(self._place) from None
-                return found
-
-    def _living(self) -> link.Link | None:
-        with self._linking:
-            if self._link is None or self._link.broken:
-                self._link = None
-                connection = link.find(self._place)
-                if connection is not None:
-                    try:
-                        self._link = self._make_link(connection)
-                    except link.BrokenLinkError:  # it has just ended
-                        return None
-            return self._link
-
-    def _make_link(self, connection: socket.socket) -> link.Link:
-        return link.Link(connection, self._keeps, self._keeper_told, self._link_broke)
 
     # -- called from the listening thread ---------------------------------------------------------
 
@@ -397,9 +359,6 @@ class KeeperProcesses:
 
     def _link_broke(self, broken: link.Link) -> None:
         # The keeper was killed, or has thrown us out.
-        with self._linking:
-            if self._link is broken:
-                self._link = None
         with self._lock:
             kept = list(self._kept)
             self._kept.clear()

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, cast
 from smartcore.error import LauncherError
 from smartcore.launch import keeper, spawn
 from smartcore.launch.ledger import VERSION
+from smartcore.launch.lines import peer_uid
 
 if TYPE_CHECKING:
-    from smartcore.launch.keeper import Message
+    from smartcore.launch.lines import Message
 
 # Far beyond what starting Python takes, also from a slow file system.
 READY_TIMEOUT = 60.0
@@ -155,7 +156,7 @@ class Link:
         self._thread.start()
 
     def _greet(self) -> tuple[int, int]:
-        if keeper.peer_uid(self._socket) != os.geteuid():
+        if peer_uid(self._socket) != os.geteuid():
             raise LauncherError("the keeper's socket belongs to another user")
         _set_timeout(self._socket, socket.SO_RCVTIMEO, READY_TIMEOUT)
         try:

@@ -205,11 +205,13 @@ def test_mpirun_puts_shards_on_hosts_and_their_deaths_are_told(
 
 def check_told(exp: Experiment, caplog: pytest.LogCaptureFixture, states: dict[int, str]) -> None:
     """The second shard of three was killed, which was told once, with the end of its log."""
+    # Slurm may not have been asked yet since the job began.
+    wait_until(lambda: exp.statuses()["orchestrator_0"].state is not State.QUEUED)
     statuses = exp.statuses()
     found = {index: statuses[f"orchestrator_{index}"].state.value for index in states}
     assert found == states
     (told,) = [text for text in caplog.messages if text.startswith("orchestrator_1 failed on ")]
-    assert re.search(r"orchestrator_1\.out ends with:\n +\d+:M ", told), told
+    assert re.search(r"orchestrator_1\.out ends with:\n +\d+:[CM] ", told), told
     assert "orchestrator_1: all its data are lost" in told
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from db_clients import client, said
 from slurm_cluster import Cluster
 
 from smartcore import Experiment
+from smartcore.cli import main
+from smartcore.cli.shell import Shell
 from smartcore.entity import Model
 from smartcore.spec import State
 from smartcore.testing.running import wait_until
@@ -59,7 +65,8 @@ def crowd(exp: Experiment, name: str, strategy: str, each: int) -> Model:
     run.set_nodes(2)
     run.set_tasks(2 * each)
     model = exp.create_model(name, run)
-    (model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds)()
+    colocate = model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds
+    colocate(maxclients=77)  # which is read back on the nodes
     return model
 
 
@@ -161,17 +168,36 @@ print(allowed("self"), allowed(client.info("server")["process_id"]))
     assert said(model) == [str(cores[-1]), str(cores[0])]
 
 
-def test_a_model_that_is_cancelled_leaves_no_database(
-    slurm: Cluster, inside: str, exp: Experiment
+def test_the_databases_of_a_model_are_shown_their_deaths_told_and_none_is_left_when_it_is_cancelled(
+    slurm: Cluster, inside: str, exp: Experiment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = crowd(exp, "endless", "uds", 2)
-    model.run_settings.exe_args[-1] = "99"  # they wait for tasks that never come
+    run = exp.create_run_settings("sleep", ["1000"])
+    run.set_nodes(2)
+    run.set_tasks(4)
+    model = exp.create_model("endless", run)
+    model.colocate_db_uds()
     exp.start(model, block=False)
-    logs = [Path(model.path) / f"endless-db-{node}.log" for node in sorted(NODES)]
-    wait_until(
-        lambda: sum("eady to accept" in log.read_text() for log in logs if log.exists()) == 2
-    )
+    wait_until(lambda: len(beside(exp)) == 2)
+    shown = {str(one["node"]): one for one in beside(exp)}
+    assert set(shown) <= NODES
+    for node, one in shown.items():
+        assert (one["name"], one["state"]) == (f"endless-db-{node}", "Running")
+        assert one.get("problem") in {None, f"it can be reached on its node only; ask on {node}"}
+    node = max(shown)
+    log = Path(shown[node]["output"])
+    os.kill(int(log.read_text().partition(":")[0]), signal.SIGKILL)
+    words = f"endless-db-{node} on {node} was killed by SIGKILL, and the model endless went on"
+    wait_until(lambda: words in caplog.text)
+    assert f"{log} ends with:" in caplog.text
+    assert exp.statuses()["endless"].state is State.RUNNING
     exp.stop(model)
     assert exp.statuses()["endless"].state is State.CANCELLED
-    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    assert str(os.environ["SMARTCORE_RUNTIME_DIR"]) not in shown.stdout
+    assert caplog.text.count("was killed by SIGKILL") == 1
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(os.environ["SMARTCORE_RUNTIME_DIR"]) not in left.stdout
+
+
+def beside(exp: Experiment) -> list[Any]:
+    """What a shell sees of the servers next to models."""
+    done = CliRunner().invoke(main, ["db", "info", exp.exp_path, "--json"], obj=Shell())
+    return [shard for database in json.loads(done.stdout or "[]") for shard in database["shards"]]

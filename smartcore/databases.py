@@ -317,7 +317,11 @@ class Databases:
         if live.identifier in self._watches:  # some of its shards are new
             self._watches.pop(live.identifier).stop()
         watch = DeathWatch(
-            live, lambda: any(self._book.runs[name].active for name in names), self._died
+            f"{live.identifier} deaths",
+            live.shards[0].directory,
+            {step.tag for step in live.steps},
+            lambda: any(self._book.runs[name].active for name in names),
+            self._died,
         )
         self._watches[live.identifier] = watch
         watch.start()
@@ -330,13 +334,11 @@ class Databases:
     # -- numbers --------------------------------------------------------------------------------
 
     def rows(self) -> list[DatabaseRow]:
-        """What each shard does; of a database that has ended, its steps with nothing. Then what
-        those next to models do that run.
-        """
+        """What each shard does; of a database that has ended, its steps with nothing."""
         from smartcore.database.figures import Figures, between
         from smartcore.summary import DatabaseRow
 
-        rows: list[DatabaseRow] = []
+        rows = []
         running: set[str] = set()
         for live in self.live:
             running |= {step.name for step in live.steps}
@@ -350,18 +352,7 @@ class Databases:
             if run.kind == SHARD and run.name not in running and not run.replaced:
                 identifier = self._identifiers.get(run.name, run.name.rpartition("_")[0])
                 rows.append(DatabaseRow(identifier, run.status.state.value, Figures(run.name)))
-        return rows + self._rows_beside()
-
-    def _rows_beside(self) -> list[DatabaseRow]:
-        from smartcore.database.colocated import PATIENCE, read_colocated
-        from smartcore.database.figures import between
-        from smartcore.summary import DatabaseRow
-
-        return [
-            DatabaseRow(one.live.identifier, one.state_of(figures.name).value, figures)
-            for one in read_colocated(self._path, self._book.runs.values())
-            for figures in between(one.ask(self._registry, PATIENCE))
-        ]
+        return rows
 
     def _sample(self, database: Orchestrator) -> None:
         # Samples are taken of what runs and is switched on.

@@ -586,7 +586,7 @@ class Experiment:
                 for run in self._session.history
             ),
             style,
-            self._session.databases.rows() if databases else None,
+            self._session.database_rows() if databases else None,
         )
 
     def reconnect_orchestrator(self, checkpoint: str) -> Orchestrator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from smartcore.database.besides import Besides
 from smartcore.databases import Databases
 from smartcore.error import ConfigError
 from smartcore.launch import report
@@ -37,10 +38,12 @@ class News:
         registry: Registry,
         databases: Databases,
         restarts: Restarts,
+        besides: Besides,
         journal: Callable[[], Journal],
     ) -> None:
         self._name, self._path, self._registry = name, path, registry
         self._databases, self._restarts, self._journal = databases, restarts, journal
+        self._besides = besides
         self._listeners = Listeners()
         self.telemetry = TelemetryWriter(path)
         self._stopped: set[Tag] = set()
@@ -63,8 +66,10 @@ class News:
             self._tell_who_stopped(run)
         if run.kind == SHARD:
             self._shard_ended(run)
-        elif run.failed:
-            log.error("%s", self.failure(run))
+        else:
+            self._besides.ended(run)
+            if run.failed:
+                log.error("%s", self.failure(run))
         if run.successor is not None:
             log.info("running %s again; this was attempt %d", run.name, run.run_id + 1)
         self.telemetry.ended(run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from smartcore.config import Config
 from smartcore.database import Orchestrator
+from smartcore.database.besides import Besides
 from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
 from smartcore.entity import Model
@@ -47,6 +48,7 @@ from smartcore.stops import Stops
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
     from smartcore.progress import Progress
+    from smartcore.summary import DatabaseRow
 
 log = get_logger(__name__)
 
@@ -82,7 +84,16 @@ class Session:
             path, registry, config, builder, self.databases, self.roster, lambda: self.engine
         )
         self._journal: Journal | None = None
-        self.news = News(name, path, registry, self.databases, self.restarts, lambda: self.journal)
+        self.besides = Besides(path, self.roster.runs)
+        self.news = News(
+            name,
+            path,
+            registry,
+            self.databases,
+            self.restarts,
+            self.besides,
+            lambda: self.journal,
+        )
         self.stops = Stops(self._machinery, self.roster, self.databases, self.restarts)
         self._noted: set[str] = set()
 
@@ -255,6 +266,8 @@ class Session:
         for run in runs:
             run.policy, run.group, run.bundle = policy, runs, jobs.get(run.name)
         self.launch(runs)
+        beside = {model.name for model in models if model.colocation is not None}
+        self.besides.add({run.step.tag: run.name for run in runs if run.name in beside})
 
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
@@ -367,6 +380,7 @@ class Session:
             shards = [run for run in self.roster.active() if run.kind == SHARD]
             if any(is_step_of(identifier, run.name) for run in shards):
                 self.databases.adopt(identifier, checkpoint)
+        self.besides.adopt()
 
     def _find(self, runs: Sequence[Run], story: Story) -> None:
         # Their driver was killed while it launched them.
@@ -388,6 +402,10 @@ class Session:
         ids = [run.job for run in self.history if run.job is not None]
         return self.engine.native_ids(ids) if ids else {}
 
+    def database_rows(self) -> list[DatabaseRow]:
+        """What each shard of its databases does, and each that is next to a model."""
+        return self.databases.rows() + self.besides.rows(self.registry)
+
     def active(self) -> list[Run]:
         """Everything that is queued or running."""
         return self.roster.active()
@@ -403,6 +421,7 @@ class Session:
     def close(self) -> None:
         """Give threads back; what runs goes on."""
         self.databases.close()
+        self.besides.stop()
         self._machinery.close()
         if self._journal is not None:
             self._journal.close()

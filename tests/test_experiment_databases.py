@@ -281,7 +281,9 @@ raise SystemExit(9)
         assert not Path(address.removeprefix("unix://")).exists()
 
 
-def test_stopping_a_model_ends_the_database_next_to_it(exp: Experiment, tmp_path: Path) -> None:
+def test_stopping_a_model_ends_the_database_next_to_it(
+    exp: Experiment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = shell(exp, "m", "touch up; sleep 1000")
     model.colocate_db_uds()
     exp.start(model, block=False)
@@ -290,6 +292,42 @@ def test_stopping_a_model_ends_the_database_next_to_it(exp: Experiment, tmp_path
     exp.stop(model)
     assert exp.status(model).state is State.CANCELLED
     assert proc_with(str(tmp_path)) == []
+    assert "went on without" not in caplog.text
+
+
+def test_the_death_of_a_colocated_database_is_told_while_its_model_goes_on(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = """
+import json, os, redis, signal, sys
+auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
+client = redis.Redis(unix_socket_path=os.environ["SSDB"].removeprefix("unix://"), **auth)
+os.kill(client.info("server")["process_id"], signal.SIGKILL)
+if sys.argv[1] == "waits":
+    open("pipe").read()
+"""
+    models = []
+    for name in ("waits", "ends"):
+        run = exp.create_run_settings(sys.executable, ["-c", code, name])
+        models.append(exp.create_model(name, run))
+        models[-1].colocate_db_uds()
+    exp.generate(*models)
+    pipe = Path(models[0].path) / "pipe"
+    os.mkfifo(pipe)
+    exp.start(*models, block=False)
+    wait_until(lambda: "waits-db on" in caplog.text)
+    assert exp.status(models[0]).state is State.RUNNING
+    pipe.write_text("")
+    exp.wait(*models)
+    assert {status.state for status in exp.statuses().values()} == {State.COMPLETED}
+    host = os.uname().nodename
+    for model in models:
+        name = model.name
+        log = Path(model.path) / f"{name}-db.log"
+        words = f"{name}-db on {host} was killed by SIGKILL, and the model {name} went on without"
+        (told,) = [text for text in caplog.messages if words in text]
+        assert f"{log} ends with:\n" in told
+        assert f"{name}-db was killed by SIGKILL" in Path(model.path, f"{name}.err").read_text()
 
 
 def test_colocated_databases_of_several_models_do_not_meet(exp: Experiment) -> None:

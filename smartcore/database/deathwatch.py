@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.launch.death import read_death, told_deaths
 
 if TYPE_CHECKING:
-    from smartcore.database.live import LiveDatabase
     from smartcore.launch.death import Death
 
 # Seconds. A death is told at the second look that finds it: within two intervals, in which most
@@ -19,9 +19,11 @@ _PATIENCE = 5.0
 
 
 class DeathWatch:
-    """Looks after the shards of one database: lists one directory now and then, however many they
-    are, from a thread of its own, as long as one of them runs.
+    """Looks after servers whose deaths are told in one directory: lists it now and then, however
+    many they are, from a thread of its own, as long as one of them runs.
 
+    :param name: of the thread
+    :param tags: of the steps that they are parts of
     :param running: True while one of them runs
     :param tell: told of each that died, once
     :param interval: seconds between two looks
@@ -29,18 +31,18 @@ class DeathWatch:
 
     def __init__(
         self,
-        live: LiveDatabase,
+        name: str,
+        directory: Path,
+        tags: Collection[str],
         running: Callable[[], bool],
         tell: Callable[[Death], None],
         interval: float = INTERVAL,
     ) -> None:
-        self._directory = str(live.shards[0].directory)
-        self._tags = {step.tag for step in live.steps}
+        self._directory, self._tags = str(directory), frozenset(tags)
         self._running, self._tell, self._interval = running, tell, interval
         self._seen: set[str] = set()
         self._told: set[str] = set()
         self._over = threading.Event()
-        name = f"{live.identifier} deaths"
         # It must not keep a driver that ends from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 

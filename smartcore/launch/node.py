@@ -200,7 +200,8 @@ def _attend(
     first, said, end = True, False, 0.0
     while first or others.some:
         # Signals are for the programs, which have got them themselves.
-        signals.wait(end - time.monotonic() if others.missing and not first else None)
+        came = signals.wait(end - time.monotonic() if others.missing and not first else None)
+        supervisor.heed(came)
         supervisor.watch()
         others.look()
         if first and exited(life):

@@ -1,11 +1,12 @@
 """What sidecars on nodes tell who looks at their experiment: where each serves, and how it died.
 
 Each has a file in a directory of its launch while it serves. That of one that died before its
-application stays, and says so.
+application stays, and says so; and whoever drives the experiment hears of it as of a shard
+(:mod:`smartcore.launch.death`).
 """
 
 # Used by programs that must start quickly: nothing that takes long to import.
-# ruff: noqa: PTH106, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH106, PTH108, PTH118, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import json
 import os
 import time
 
+from smartcore.launch.death import tell_death
 from smartcore.launch.filling import write_file
 
 DIRECTORY = os.path.join(".smartcore", "beside")
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypedDict
 
+    from smartcore.launch.death import Death
+
     class Note(TypedDict):
         """What one sidecar tells.
 
-        ``node`` is what its launcher calls the node, ``machine`` how the node calls itself.
+        ``launch`` is the tag of the launch that it was made for: attempts after the first have it,
+        too. ``node`` is what its launcher calls the node, ``machine`` how the node calls itself.
         ``since`` and ``ended`` are seconds since the epoch, the latter 0 while it lives. ``became``
         is what became of it, with the end of its log. ``facts`` are those of
         :class:`smartcore.spec.Sidecar`.
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
         since: float
         ended: float
         became: str
+        launch: str
         facts: dict[str, str]
 
 
@@ -66,14 +72,34 @@ class Notes:
             "since": time.time(),
             "ended": 0.0,
             "became": "",
+            "launch": os.path.basename(self._directory),
             "facts": facts,
         }
         self._write(note)
 
-    def died(self, name: str, became: str) -> None:
-        """Tell that it has ended before it was to."""
-        if name in self._written:
-            self._write({**self._written[name], "ended": time.time(), "became": became})
+    def died(self, name: str, became: str, returncode: int, output: str, *, told: bool) -> None:
+        """Tell that it has ended before it was to.
+
+        :param became: for people
+        :param returncode: as ``subprocess`` counts
+        :param output: its log
+        :param told: it may have been told to, so that this is no news to who drives it
+        """
+        if name not in self._written:
+            return
+        note = self._written[name]
+        self._write({**note, "ended": time.time(), "became": became})
+        if self._directory and not told:
+            death: Death = {
+                "tag": note["launch"],
+                "name": name,
+                "node": self._node,
+                "returncode": returncode,
+                "output": output,
+            }
+            with contextlib.suppress(OSError):
+                # Those of other nodes, and of other attempts, have other numbers.
+                tell_death(os.path.dirname(self._directory), time.time_ns(), death)
 
     def _write(self, note: Note) -> None:
         self._written[note["name"]] = note

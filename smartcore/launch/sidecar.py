@@ -169,6 +169,7 @@ class Supervisor:
         self.grace = grace
         self._signals = signals
         self._notes = notes or Notes("", "")
+        self._told = False
 
     def start_sidecars(self) -> None:
         """Start all, and return when all serve.
@@ -277,18 +278,27 @@ class Supervisor:
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
+                if not self._told:
+                    self.watch("before the application ended")
                 return returncode(status)
-            for number in self._signals.wait(None):
+            came = self._signals.wait(None)
+            self.heed(came)
+            for number in came:
                 if number in FORWARDED:
                     _kill_group(pid, number)
             self.watch()
 
-    def watch(self) -> None:
+    def watch(self, when: str = "and the application goes on without it") -> None:
         """Say which have ended meanwhile."""
         for sidecar in self._reap():
             became, shown = describe(sidecar.status or 0), _shown(sidecar)
-            say(f"{sidecar.name} {became}, and the application goes on without it{shown}")
-            self._notes.died(sidecar.name, f"{became}{shown}")
+            say(f"{sidecar.name} {became}, {when}{shown}")
+            status, told = sidecar.status or 0, self._told
+            self._notes.died(sidecar.name, became, status, sidecar.log, told=told)
+
+    def heed(self, signals: Iterable[int]) -> None:
+        """Note that signals came: who sent them may have sent them to the sidecars, too."""
+        self._told = self._told or any(number in FORWARDED for number in signals)
 
     def _reap(self) -> list[Sidecar]:
         ended = []

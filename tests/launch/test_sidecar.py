@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from smartcore.launch import sidecar as program
@@ -274,6 +275,29 @@ def test_an_application_goes_on_without_a_sidecar_that_died(bench: Bench) -> Non
         )
         out, _ = supervisor.communicate("\n", TIMEOUT)
         assert (supervisor.returncode, out) == (0, "went on\n")
+
+
+def test_a_sidecar_that_died_just_before_the_application_is_told_of(bench: Bench) -> None:
+    # The supervisor sees both ends at once.
+    code = f'kill -STOP $PPID; kill -9 $(cut -d" " -f3 {bench.path}/s.log | head -n1); exit 3'
+    with bench.start(bench.sidecar(), app=("sh", "-c", code)) as supervisor:
+        wait_until(
+            lambda: (
+                (bench.path / "s.log").exists()
+                and bool(bench.log)
+                and start_time(bench.server_pid()) is None
+            )
+        )
+        (application,) = (
+            pid
+            for pid in psutil.Process(supervisor.pid).children()
+            if pid.pid != bench.server_pid()
+        )
+        wait_until(lambda: application.status() == psutil.STATUS_ZOMBIE)
+        supervisor.send_signal(signal.SIGCONT)
+        _, err = supervisor.communicate(timeout=TIMEOUT)
+        assert supervisor.returncode == 3
+        assert "server was killed by SIGKILL, before the application ended; " in err
 
 
 def test_children_die_with_a_supervisor_that_is_killed(bench: Bench) -> None:

@@ -94,7 +94,7 @@ class Experiment:
         directory = Path(path).expanduser().absolute()
         story = journal.read(directory)
         made = cls(story.name, str(directory), story.launcher, registry=registry)
-        made._session.adopt(story)
+        made._session.adoption.adopt(story)
         return made
 
     def __str__(self) -> str:
@@ -327,15 +327,16 @@ class Experiment:
         :raises ParameterWriterError: a tagged file cannot be filled; names file and line
         """
         from smartcore.generate import generate
+        from smartcore.launch.check import startable
 
-        entities = self._session.entities(args)
+        entities = startable(args)
         for run in self._session.roster.runs_of(entities):
             if run.active:
                 state = run.status.state.value.lower()
                 raise EntityExistsError(
                     f"{run.name!r} is {state}, and generate would change its files; stop it first"
                 )
-        self._session.refuse_earlier(entities)
+        self._session.adoption.refuse(self._session.roster.names_of(entities))
         self._session.warm_up(entities)
         generate(
             Path(self.exp_path),
@@ -360,10 +361,11 @@ class Experiment:
         :param output_filename: file to write to instead of standard output; one that is there is
             not overwritten, a number is added
         """
+        from smartcore.launch.check import startable
         from smartcore.launch.plan import places
         from smartcore.preview import PlannedPreview, preview_of, render, write
 
-        entities = self._session.entities(args)
+        entities = startable(args)
         running = list(self._session.databases)
         steps = self._session.steps.planned(entities)
         preview = preview_of(
@@ -421,9 +423,10 @@ class Experiment:
         :raises StepFailedError: only with ``raise_on_failure``
         :raises DatabaseError: a database did not come up; nothing of this call is left running
         """
+        from smartcore.launch.check import startable
         from smartcore.launch.policy import make_policy
 
-        entities = self._session.entities(args)
+        entities = startable(args)
         if summary:
             names = self._session.roster.names(entities)
             logger.info("launching %d: %s", len(names), ", ".join(names))

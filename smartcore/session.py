@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smartcore.adoption import Adoption
 from smartcore.config import Config
 from smartcore.database import Orchestrator
 from smartcore.database.besides import Besides
-from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
 from smartcore.entity import Model
 from smartcore.error import (
@@ -26,9 +26,8 @@ from smartcore.launch.farewell import some, warn_at_exit
 from smartcore.launch.journal import Journal
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
-from smartcore.launch.run import MODEL, SHARD, Run
+from smartcore.launch.run import MODEL, Run
 from smartcore.launch.step import StepBuilder
-from smartcore.launch.story import Story, unheard
 from smartcore.log import get_logger
 from smartcore.machinery import Machinery
 from smartcore.news import News
@@ -95,6 +94,14 @@ class Session:
             lambda: self.journal,
         )
         self.stops = Stops(self._machinery, self.roster, self.databases, self.restarts)
+        self.adoption = Adoption(
+            self._machinery,
+            self.roster,
+            self.databases,
+            self.besides,
+            self.news,
+            lambda: self.journal,
+        )
         self._noted: set[str] = set()
 
     @property
@@ -182,7 +189,7 @@ class Session:
     def _checked(self, entities: Sequence[Startable], skip_completed: bool) -> Sequence[Startable]:
         """Those to start, when nothing speaks against it."""
         self.databases.forget_ended(self.runs)
-        self._recall(self.roster.names_of(entities))
+        self.adoption.recall(self.roster.names_of(entities))
         if skip_completed:
             entities = self.roster.outstanding(entities)
         self.roster.earlier.refuse(self.roster.names_of(entities))
@@ -204,33 +211,11 @@ class Session:
         _ = self.journal  # a second driver is refused before anything is launched
         return entities
 
-    def _recall(self, names: Iterable[str]) -> None:
-        """Learn how what earlier drivers launched under these names stands now.
-
-        :raises ConfigError: a journal of theirs cannot be read
-        :raises InputError: one of them lives
-        :raises LauncherError: it cannot be found out
-        """
-        if self.roster.earlier.adopted or not self.roster.earlier.story.runs:
-            return
-        book = self.journal  # a living driver of them is told of first
-        runs = self.roster.earlier.unsettled(names)
-        if not runs:
-            return
-        unheard = [run for run in runs if run.job is None]
-        self._machinery.inquire(runs, self.roster.earlier.story)
-        book.started(unheard)
-        for run in runs:
-            if not run.active:
-                self.news.heed(run)
-                book.ended(run)
-
     def restart(self, what: object) -> Orchestrator:
         """Bring back what of a database has ended; see :meth:`Restarts.restart`."""
         database = self.roster.database(what, self.registry)
         names = list(dict.fromkeys([*self.roster.names_of([database]), *shard_names(database)]))
-        self._recall(names)
-        self.roster.earlier.refuse(names)
+        self.adoption.refuse(names)
         journal = self.journal
         with self.stops.launching():
             self.restarts.restart(database)
@@ -243,15 +228,6 @@ class Session:
         for run in runs:
             run.replaced = True
         self.journal.replaced(runs)
-
-    def refuse_earlier(self, entities: Sequence[Startable]) -> None:
-        """Refuse entities whose runs, launched by an earlier driver, have not ended.
-
-        :raises EntityExistsError: naming them, and the next step
-        """
-        names = self.roster.names_of(entities)
-        self._recall(names)
-        self.roster.earlier.refuse(names)
 
     def _start_models(
         self, models: Sequence[Model], entities: Sequence[Startable], policy: Policy
@@ -322,10 +298,6 @@ class Session:
 
     # -- afterwards -----------------------------------------------------------------------------
 
-    def entities(self, given: Sequence[object]) -> list[Startable]:
-        """The entities given by a user, if all of them can be started."""
-        return check.startable(given)
-
     def wait(
         self,
         runs: Sequence[Run],
@@ -358,38 +330,6 @@ class Session:
         self.databases.forget_ended(self.runs)
         self.databases.follow(database, jobs, self.roster.add)
         book.uses(database.db_identifier, database.checkpoint_file)
-
-    def adopt(self, story: Story) -> None:
-        """Take up what earlier drivers of this experiment launched.
-
-        What runs is followed; what ended unseen is lost, unless a record tells how it ended.
-        """
-        self.roster.adopt(story)
-        open_runs = self.roster.active()
-        _ = self.journal
-        self._find([run for run in open_runs if run.job is None], story)
-        for run in open_runs:
-            run.limited = run.kind == MODEL
-        began = {run: run.started for run in open_runs}
-        self.engine.attach([run for run in open_runs if run.active])
-        for run in open_runs:
-            # It began before it was taken up, and what ended by then did so at no known time.
-            known = run.active or run.status.elapsed is not None
-            run.started = began[run] if known else None
-        for identifier, checkpoint in story.databases.items():
-            shards = [run for run in self.roster.active() if run.kind == SHARD]
-            if any(is_step_of(identifier, run.name) for run in shards):
-                self.databases.adopt(identifier, checkpoint)
-        self.besides.adopt()
-
-    def _find(self, runs: Sequence[Run], story: Story) -> None:
-        # Their driver was killed while it launched them.
-        if not runs:
-            return
-        for run in self._machinery.find_unheard(runs, story.handed):
-            run.status = unheard(run, story.handed)
-            self.journal.ended(run)
-        self.journal.started(runs)
 
     def _ended(self, run: Run) -> None:
         self.news.ended(run)

@@ -281,12 +281,12 @@ class Supervisor:
                 if not self._told:
                     self.watch("before the application ended")
                 return returncode(status)
+            self.watch()
             came = self._signals.wait(None)
             self.heed(came)
             for number in came:
                 if number in FORWARDED:
                     _kill_group(pid, number)
-            self.watch()
 
     def watch(self, when: str = "and the application goes on without it") -> None:
         """Say which have ended meanwhile."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from smartcore.config import Config
 from smartcore.database import LiveDatabase, Orchestrator
 from smartcore.database.orchestrator import CHECKPOINT_FILE
-from smartcore.databases import Book, Databases, ShardRunner
+from smartcore.databases import Databases
 from smartcore.error import DatabaseError, PathNotFoundError, UnsupportedError
 from smartcore.launch import report
 from smartcore.launch.process import verdict
@@ -21,6 +21,7 @@ from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
+from smartcore.shards import Book, ShardRunner
 from smartcore.spec import DatabaseBackend, Saved, ShardPlan, Source, Status
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from smartcore import Experiment
-from smartcore.testing.running import lacks
+from smartcore.spec import LauncherContext
+from smartcore.testing.context import clean_up, launcher_context
+from smartcore.testing.running import Bench, lacks
+from smartcore_slurm.launcher import SlurmLauncher
 
 # Also for processes that the tests start.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from slurm_cluster import Cluster, find, is_up
+from slurm_cluster import Cluster, SrunSteps, find, is_up
 
 
 def _cluster(accounting: bool) -> Cluster:
@@ -105,3 +108,31 @@ def exp(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     path.mkdir()
     with Experiment("exp", str(path), "slurm") as made:
         yield made
+
+
+@pytest.fixture
+def context(slurm: Cluster, inside: str, tmp_path: Path) -> Iterator[LauncherContext]:
+    """Of a launcher inside the allocation."""
+    path = tmp_path / "experiment"
+    yield launcher_context(path)
+    clean_up(path)
+
+
+@pytest.fixture
+def bench(context: LauncherContext, tmp_path: Path) -> Iterator[Bench]:
+    """For steps that are given as programs; srun is put in front."""
+    launcher = SrunSteps(context)
+    bench = Bench(launcher, tmp_path / "runs")
+    yield bench
+    bench.close()
+    launcher.close()
+
+
+@pytest.fixture
+def plain(context: LauncherContext, tmp_path: Path) -> Iterator[Bench]:
+    """For steps that have their srun already."""
+    launcher = SlurmLauncher(context)
+    bench = Bench(launcher, tmp_path / "runs")
+    yield bench
+    bench.close()
+    launcher.close()

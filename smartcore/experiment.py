@@ -567,9 +567,10 @@ class Experiment:
         workload manager's own commands take, as far as it tells them.
 
         :param style: a table format of the package tabulate, or ``json``
-        :param databases: add what each shard of its databases does: memory, keys, clients,
-            operations; as ``smartcore db top`` shows it live. Operations in a second are those
-            that the server measures, hits those since its start
+        :param databases: add what each shard of its databases does, and each database next to a
+            model that runs: memory, keys, clients, operations; as ``smartcore db top`` shows it
+            live. Operations in a second are those that the server measures, hits those since its
+            start
         """
         from smartcore.summary import SummaryRow, summary_text
 

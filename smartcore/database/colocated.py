@@ -5,6 +5,7 @@ nodes write while they serve.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127."
 PATIENCE = timedelta(seconds=2)
+# Seconds by which those of two hosts may differ.
+CLOCKS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,18 @@ def read_colocated(experiment: Path, runs: Iterable[Run]) -> list[Colocated]:
 
     :param runs: of the experiment, whatever they are
     """
-    models = {run.name: run for run in runs if run.kind == MODEL and run.active}
+    models = {run.name: run for run in runs if run.kind == MODEL and run.active and run.job}
     notes: dict[str, list[Note]] = {}
     for note in read_notes(os.fspath(experiment)) if models else ():
-        notes.setdefault(note["facts"].get("model", ""), []).append(note)
+        run = models.get(note["facts"].get("model", ""))
+        if run is not None and note["since"] > _began(run) - CLOCKS:
+            notes.setdefault(run.name, []).append(note)
     return [_colocated(run, notes[name]) for name, run in models.items() if name in notes]
+
+
+def _began(run: Run) -> float:
+    # A node that crashed could not take back what it had told of an earlier run.
+    return 0.0 if run.started is None else time.time() - (time.monotonic() - run.started)
 
 
 def _colocated(run: Run, notes: Sequence[Note]) -> Colocated:

@@ -279,6 +279,9 @@ def _run_when_served(spec: Spec, signals: Signals, told: int, pid: int, argv: li
 
 def _supervisor(spec: Spec, node: str, signals: Signals) -> Supervisor:
     sidecars = [Sidecar(**item) for item in spec["sidecars"]]  # type: ignore[arg-type]  # our own
+    for each in sidecars:
+        # What the run command has bound this task to is for its program.
+        each.cpus = each.cpus or list(range(os.sysconf("SC_NPROCESSORS_CONF")))
     return Supervisor(sidecars, spec["grace"], signals, Notes(spec["notes"], node))
 
 

@@ -94,10 +94,10 @@ TmpFS={top}/tmp/%n
 
 def _containment(settings: Settings) -> str:
     if settings.cgroup:
-        return "ProctrackType=proctrack/cgroup\nTaskPlugin=task/cgroup\n"
+        return "ProctrackType=proctrack/cgroup\nTaskPlugin=task/cgroup,task/affinity\n"
     return """\
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=task/affinity
 # no kernel limit: a step over its memory is found when its use is sampled
 JobAcctGatherParams=OverMemoryKill
 """
@@ -124,7 +124,9 @@ def _node(settings: Settings, node: str) -> str:
         f"NodeName={node} NodeHostname={node} NodeAddr={settings.address(node)}"
         f" Port={settings.node_ports[node]}"
         f" CPUs={CPUS} Sockets=1 CoresPerSocket={CPUS} ThreadsPerCore=1 RealMemory={MEMORY}"
-        f" TmpDisk=0 Feature=sim,{feature} Gres=gpu:{GPUS} State=UNKNOWN\n"
+        f" TmpDisk=0 Feature=sim,{feature} Gres=gpu:{GPUS}"
+        # the host has not all of these CPUs, so that only those who ask for it are bound
+        " CpuBind=none State=UNKNOWN\n"
     )
 
 

@@ -51,7 +51,8 @@ if where.startswith("unix://"):
 else:
     client = redis.Redis(port=int(where.split(":")[1]), **auth)
 node, program = os.environ["SLURMD_NODENAME"], sys.argv[1]
-client.rpush("tasks", f"{node}:{program}:" + os.environ["SLURM_LOCALID"])
+local = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", os.environ["SLURM_LOCALID"])
+client.rpush("tasks", f"{node}:{program}:{local}")
 end = time.monotonic() + 60
 while client.llen("tasks") < int(sys.argv[2]) and time.monotonic() < end:
     time.sleep(0.01)
@@ -60,9 +61,13 @@ sys.stdout.write(f"{node} {where} {','.join(found)}\\n")
 """
 
 
-def crowd(exp: Experiment, name: str, strategy: str, each: int) -> Model:
-    run = exp.create_run_settings(sys.executable, ["-c", CROWD, "a", str(each)])
-    run.set_nodes(2)
+def crowd(exp: Experiment, name: str, strategy: str, each: int, run_command: str = "auto") -> Model:
+    argv = ["-c", CROWD, "a", str(each)]
+    run = exp.create_run_settings(sys.executable, argv, run_command=run_command)
+    if run_command == "auto":
+        run.set_nodes(2)
+    else:  # of the many that it could take
+        run.set_hostlist(["nid002", "nid004"])
     run.set_tasks(2 * each)
     model = exp.create_model(name, run)
     colocate = model.colocate_db_tcp if strategy == "tcp" else model.colocate_db_uds
@@ -93,6 +98,16 @@ def test_each_of_several_nodes_has_one_database_for_all_its_tasks(
     check_crowd(model, 2)
     assert exp.statuses()["crowd"].state is State.COMPLETED
     assert not list(Path(os.environ["SMARTCORE_RUNTIME_DIR"]).glob("*nid*"))
+
+
+def test_mpirun_gives_each_of_several_nodes_one_database_for_all_its_tasks(
+    mpirun: None, exp: Experiment
+) -> None:
+    models = [crowd(exp, strategy, strategy, 2, "mpirun") for strategy in ("tcp", "uds")]
+    exp.start(*models)
+    for model in models:
+        check_crowd(model, 2)
+        assert exp.statuses()[model.name].state is State.COMPLETED
 
 
 def test_several_models_with_databases_of_their_own_run_in_one_batch_job(

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -169,23 +168,8 @@ def test_six_shards_share_two_nodes(inside: str, exp: Experiment) -> None:
 
 
 def test_mpirun_puts_shards_on_hosts_and_their_deaths_are_told(
-    inside: str,
-    exp: Experiment,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    mpirun: None, exp: Experiment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if shutil.which("mpirun") is None:
-        lacks("Open MPI is not installed")
-    # What salloc sets, and Open MPI wants to know to start its daemons.
-    for name, value in {
-        "SLURM_JOBID": inside,
-        "SLURM_NODELIST": "nid[001-004]",
-        "SLURM_TASKS_PER_NODE": "6(x4)",
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "OMPI_MCA_oob_tcp_if_include": "lo",
-    }.items():
-        monkeypatch.setenv(name, value)
     database = exp.create_database(db_nodes=3, run_command="mpirun")
     database.set_hosts(["nid004", "nid002"])
     exp.start(database)
@@ -201,6 +185,17 @@ def test_mpirun_puts_shards_on_hosts_and_their_deaths_are_told(
     _kill_server(database, 1)
     exp.wait("orchestrator_1", timeout=LIMIT)
     check_told(exp, caplog, {0: "Running", 1: "Failed", 2: "Running"})
+
+
+def test_one_mpirun_starts_all_shards_on_their_nodes(mpirun: None, exp: Experiment) -> None:
+    hosts = ["nid001", "nid003"]
+    database = exp.create_database(
+        15_100, db_nodes=4, hosts=hosts, run_command="mpirun", single_cmd=True
+    )
+    exp.start(database)
+    assert sorted(database.hosts) == hosts
+    expected = {f"127.0.1.{node}:{port}" for node in (1, 3) for port in (15_100, 15_101)}
+    assert set(database.get_address()) == expected
 
 
 def check_told(exp: Experiment, caplog: pytest.LogCaptureFixture, states: dict[int, str]) -> None:
@@ -242,6 +237,36 @@ def shell(*argv: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+# Runs a program on a node with interfaces of its own, one of which this host does not have.
+NETWORK = """
+import fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+    node = int(os.environ["SLURMD_NODENAME"][-1])
+    address = struct.pack("16sHH4B16x", b"lo:fabric", socket.AF_INET, 0, 127, 9, 0, node)
+    fcntl.ioctl(end, 0x8916, address)  # SIOCSIFADDR, netdevice(7)
+    fcntl.ioctl(end, 0x8914, struct.pack("16sH22x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_an_interface_that_only_its_node_has_is_listened_on(
+    inside: str, slurm: Cluster, exp: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not slurm.has_host_names:
+        lacks("namespaces are refused here, and interfaces of a node's own need one")
+    (tmp_path / "setup.py").write_text(NETWORK)
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\n[ -n "$SLURMD_NODENAME" ] || exec {sys.executable} "$@"\n'
+        f'exec unshare --net {sys.executable} {tmp_path}/setup.py "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    database = exp.create_database(14_000, interface="lo:fabric", hosts="nid003")
+    exp.start(database)
+    assert database.get_address() == ["127.9.0.3:14000"]
 
 
 def test_interfaces_are_those_of_the_node(inside: str, exp: Experiment) -> None:

@@ -55,6 +55,9 @@ MPI_ENVIRONMENT = {
     "OMPI_MCA_pml": "ob1",
     "OMPI_MCA_btl": "self,tcp",
     "OMPI_MCA_btl_tcp_if_include": "lo",
+    # With Slurm's own choice (22.05) some leave MPI_Init before others are ready, and these crash:
+    # seen with one of 40 such programs.
+    "SLURM_PMIX_FENCE": "ring",
 }
 
 

@@ -48,6 +48,11 @@ class Cluster:
         """Disturb the cluster, see ci/slurm/README.md."""
         self.run(sys.executable, str(ROOT / "ci/slurm/ctl"), f"--dir={self.directory}", *arguments)
 
+    @property
+    def has_host_names(self) -> bool:
+        """True if programs on its nodes see the node's name as their host's."""
+        return "TaskProlog=" in self.conf.read_text()
+
     def has_left(self, number: str) -> bool:
         """True if no node runs anything of a job any more: slurmd knows its steps by their sockets,
         and drains a node that is given a job which it still has.

@@ -21,7 +21,6 @@ from .values import (
     check_env_vars,
     check_flag,
     check_hosts,
-    check_options,
     check_text,
     parse_walltime,
 )
@@ -184,25 +183,14 @@ class MpiSettings(RunSettings):
             return tuple(dict.fromkeys(name for name, _ in self.hostfile.hosts))
         return ()
 
-    def format_run_args(self) -> list[str]:
-        formatted: list[str] = []
-        for name, value in check_options(self.run_args).items():
-            plain = name.lstrip("-")
-            if plain not in self.reserved_run_args:
-                formatted += format_option(plain, value)
-        return formatted
+    def _format_option(self, name: str, value: ArgValue) -> list[str]:
+        return format_option(name.lstrip("-"), value)
 
     def format_env_vars(self) -> list[str]:
         formatted: list[str] = []
         for name, value in check_env_vars(self.env_vars).items():
             formatted += ["-x", name if value is None else f"{name}={value}"]
         return formatted
-
-    def _switch(self, name: str, on: bool) -> None:
-        if on:
-            self.run_args[name] = None
-        else:
-            self.run_args.pop(name, None)
 
 
 def format_option(name: str, value: ArgValue) -> list[str]:

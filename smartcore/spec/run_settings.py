@@ -171,11 +171,16 @@ class RunSettings(SettingsBase):
         return Resources()
 
     def format_run_args(self) -> list[str]:
-        """The arguments of the run command, as they are given: ``name value`` literally."""
+        """The arguments of the run command, without those that smartcore gives itself."""
         formatted: list[str] = []
         for name, value in check_options(self.run_args).items():
-            formatted += [name] if value is None or value == "" else [name, str(value)]
+            if name.lstrip("-") not in self.reserved_run_args:
+                formatted += self._format_option(name, value)
         return formatted
+
+    def _format_option(self, name: str, value: ArgValue) -> list[str]:
+        # Literally; run commands have spellings of their own.
+        return [name] if value is None or value == "" else [name, str(value)]
 
     def format_env_vars(self) -> list[str]:
         """The variables as ``NAME=value``; None is an empty value."""
@@ -306,6 +311,12 @@ class RunSettings(SettingsBase):
             raise InputTypeError(f"bindings must be whole numbers, not {bindings!r}")
         cores = bindings if isinstance(bindings, Sequence) else [bindings]
         return [check_count(core, "core in bindings", minimum=0) for core in cores]
+
+    def _switch(self, name: str, on: bool) -> None:
+        if on:
+            self.run_args[name] = None
+        else:
+            self.run_args.pop(name, None)
 
     def _ignored(self, method: str) -> None:
         logger.warning(

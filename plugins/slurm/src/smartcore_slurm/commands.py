@@ -14,7 +14,6 @@ from smartcore.spec import Completed, run_command
 TIMEOUT = timedelta(seconds=30)
 # What is named in one command: a command line has its limits, and so has slurmctld's patience.
 CHUNK = 100
-DEFAULT_CONF = Path("/etc/slurm/slurm.conf")
 # Change what squeue, sinfo, sacct and scontrol print.
 _FORMATS = ("SQUEUE_", "SINFO_", "SACCT_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_BITSTR_LEN")
 

@@ -18,7 +18,6 @@ from smartcore.spec.values import (
     check_count,
     check_flag,
     check_hosts,
-    check_options,
     check_text,
     check_texts,
 )
@@ -280,13 +279,8 @@ class SrunSettings(RunSettings):
 
     # -- as text --------------------------------------------------------------------------------
 
-    def format_run_args(self) -> list[str]:
-        formatted: list[str] = []
-        for name, value in check_options(self.run_args).items():
-            plain = name.lstrip("-")
-            if plain not in self.reserved_run_args:
-                formatted += format_option(plain, value)
-        return formatted
+    def _format_option(self, name: str, value: ArgValue) -> list[str]:
+        return format_option(name.lstrip("-"), value)
 
     def format_env_vars(self) -> list[str]:
         """The variables as ``NAME=value``, or ``NAME`` for one that is passed on as it is.
@@ -319,12 +313,6 @@ class SrunSettings(RunSettings):
                 logger.warning(
                     "%s has another value in the environment; the step gets its own", name
                 )
-
-    def _switch(self, name: str, on: bool) -> None:
-        if on:
-            self.run_args[name] = None
-        else:
-            self.run_args.pop(name, None)
 
 
 def format_option(name: str, value: ArgValue) -> list[str]:

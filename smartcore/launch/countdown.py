@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smartcore.launch.run import Run
 
@@ -45,3 +45,18 @@ def await_event(event: threading.Event, timeout: float | None = None) -> bool:
         if deadline is not None and time.monotonic() >= deadline:
             return False
     return True
+
+
+def await_ticking(
+    event: threading.Event, timeout: float | None, tick: Callable[[], None], interval: float
+) -> bool:
+    """The same; ``tick`` is called about every ``interval`` seconds, and when the event is set."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = interval if deadline is None else min(interval, deadline - time.monotonic())
+        ended = await_event(event, max(0.0, left))
+        if not ended and deadline is not None and time.monotonic() >= deadline:
+            return False
+        tick()
+        if ended:
+            return True

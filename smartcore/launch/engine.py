@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from smartcore.error import LauncherError, WaitTimeoutError
-from smartcore.launch.countdown import Countdown, await_event
+from smartcore.launch.countdown import Countdown, await_event, await_ticking
 from smartcore.launch.handover import hand_over, works_of
 from smartcore.launch.inquiry import Inquiry
 from smartcore.launch.run import Run
@@ -58,7 +58,6 @@ class Engine:
     :param on_end: called from the engine's thread after each end, before waiters wake
     :param again: called from the engine's thread when a run is about to have ended so: the run that
         takes its place and that its waiters wait for, or None
-    :param clock: monotonic seconds
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class Engine:
         on_start: Callable[[Sequence[Run]], None] = lambda runs: None,
         on_end: Callable[[Run], None] = lambda run: None,
         again: Callable[[Run, Status], Run | None] = lambda run, status: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if max_running is None and isinstance(launcher, Limits):
             max_running = launcher.max_running
@@ -84,10 +82,9 @@ class Engine:
         self._on_start = on_start
         self._on_end = on_end
         self._again = again
-        self._clock = clock
         self._messages: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._active: dict[JobId, Run] = {}
-        self._inquiry = Inquiry(launcher, self._heard, clock)
+        self._inquiry = Inquiry(launcher, self._heard)
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         if isinstance(launcher, Watches):
@@ -111,7 +108,7 @@ class Engine:
         """
         for run in runs:
             run.status = Status(State.QUEUED)
-            run.submitted = self._clock()
+            run.submitted = time.monotonic()
         self._call(lambda: self._accept(runs))
 
     def attach(self, runs: Sequence[Run]) -> None:
@@ -212,19 +209,13 @@ class Engine:
         watched = list(runs)
         waiter = Countdown()
         self._tell(lambda: waiter.watch(watched))
-        deadline = None if timeout is None else self._clock() + timeout.total_seconds()
-        while True:
-            left = None if deadline is None else max(0.0, deadline - self._clock())
-            if tick is not None:
-                left = interval if left is None else min(interval, left)
-            if await_event(waiter.done, left):
-                break
-            if deadline is not None and self._clock() >= deadline:
-                raise WaitTimeoutError(_still_going(watched, timeout))
-            if tick is not None:
-                tick()
-        if tick is not None:
-            tick()
+        limit = None if timeout is None else timeout.total_seconds()
+        if tick is None:
+            ended = await_event(waiter.done, limit)
+        else:
+            ended = await_ticking(waiter.done, limit, tick, interval)
+        if not ended:
+            raise WaitTimeoutError(_still_going(watched, timeout))
 
     def close(self) -> None:
         """End the thread; what runs goes on. Safe to call twice."""
@@ -258,7 +249,7 @@ class Engine:
                 log.exception("the engine met an error of its own; please report it")
 
     def _follow(self, run: Run, job: JobId) -> None:
-        run.job, run.started = job, self._clock()
+        run.job, run.started = job, time.monotonic()
         self._active[job] = run
         self._inquiry.follow(run, job)
 
@@ -328,7 +319,7 @@ class Engine:
         run.successor = self._succession(run, status)
         if run.why and status.cause is Cause.STOPPED:
             status = replace(status, reason=run.why)
-        run.status, run.ended = status, self._clock()
+        run.status, run.ended = status, time.monotonic()
         try:
             self._on_end(run)
         except Exception:  # a listener's fault must not keep waiters waiting
@@ -336,7 +327,7 @@ class Engine:
         waiters, run.waiters = run.waiters, []
         if run.successor is not None:
             run.successor.waiters += waiters
-            run.successor.submitted = self._clock()
+            run.successor.submitted = time.monotonic()
             self._waiting.add([run.successor])
             return
         for wake in waiters:

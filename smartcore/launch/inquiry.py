@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from smartcore.launch.run import Run
@@ -31,22 +32,15 @@ class Inquiry:
     """The jobs that must be asked about; used from the engine's thread.
 
     :param heard: called with what was learnt of a job
-    :param clock: monotonic seconds
     """
 
-    def __init__(
-        self,
-        launcher: Launcher,
-        heard: Callable[[JobId, Status], None],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, launcher: Launcher, heard: Callable[[JobId, Status], None]) -> None:
         self._launcher = launcher
         self._heard = heard
-        self._clock = clock
         self._jobs: dict[JobId, Run] = {}
         self._absent_since: dict[JobId, float] = {}
         self._interval = FIRST_INTERVAL
-        self.silence = Silence(type(launcher).__name__, clock)
+        self.silence = Silence(type(launcher).__name__)
 
     def __contains__(self, job: JobId) -> bool:
         return job in self._jobs
@@ -71,7 +65,7 @@ class Inquiry:
 
     def ask(self) -> None:
         """Ask once about all of them."""
-        asked = self._clock()
+        asked = time.monotonic()
         try:
             answers = self._launcher.status(list(self._jobs))
         except Exception as error:  # noqa: BLE001 -- a broken launcher's jobs may live all the same
@@ -80,7 +74,7 @@ class Inquiry:
                 self.silence.failed(error)
             return
         finally:
-            price = self._clock() - asked
+            price = time.monotonic() - asked
             self._interval = max(min(2 * self._interval, LAST_INTERVAL), price / ASKING_SHARE)
         self.silence.answered()
         for job, run in list(self._jobs.items()):
@@ -94,8 +88,8 @@ class Inquiry:
 
     def missing(self, job: JobId) -> None:
         """The launcher does not know a job: it is lost, if that has been so for long."""
-        since = self._absent_since.setdefault(job, self._clock())
-        if self._clock() - since >= ABSENCE_GRACE:
+        since = self._absent_since.setdefault(job, time.monotonic())
+        if time.monotonic() - since >= ABSENCE_GRACE:
             reason = "unknown to its launcher, and it left no record"
             self._heard(job, Status(State.LOST, None, Cause.UNSEEN, reason))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 
 from smartcore.log import get_logger
 
@@ -15,19 +15,17 @@ class Silence:
     """Counts questions without answer, and tells of them in time intervals that double.
 
     :param name: who is asked
-    :param clock: monotonic seconds
     """
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._clock = clock
         self._since: float | None = None
         self._count = 0
         self._reminder = 0.0
 
     def failed(self, error: Exception) -> None:
         """A question was not answered."""
-        now, words = self._clock(), str(error) or type(error).__name__
+        now, words = time.monotonic(), str(error) or type(error).__name__
         self._count += 1
         if self._since is None:
             self._since, self._reminder = now, FIRST_REMINDER
@@ -49,5 +47,5 @@ class Silence:
     def answered(self) -> None:
         """A question was answered."""
         if self._since is not None:
-            log.info("%s answers again after %d s", self._name, self._clock() - self._since)
+            log.info("%s answers again after %d s", self._name, time.monotonic() - self._since)
         self._since, self._count = None, 0

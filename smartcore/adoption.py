@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from smartcore.database.besides import Besides
 from smartcore.database.live import is_step_of
 from smartcore.databases import Databases
+from smartcore.launch.finding import is_elsewhere, settle_elsewhere
 from smartcore.launch.journal import Journal
 from smartcore.launch.run import MODEL, SHARD, Run
 from smartcore.launch.story import Story, unheard
+from smartcore.log import get_logger
 from smartcore.machinery import Machinery
 from smartcore.news import News
 from smartcore.roster import Roster
+from smartcore.spec import Cause, State, Status
+
+log = get_logger(__name__)
 
 
 class Adoption:
@@ -74,6 +79,7 @@ class Adoption:
         self._find([run for run in open_runs if run.job is None], story)
         for run in open_runs:
             run.limited = run.kind == MODEL
+        self._give_up([run for run in open_runs if is_elsewhere(run, story.hosts)], story)
         began = {run: run.started for run in open_runs}
         self._machinery.engine.attach([run for run in open_runs if run.active])
         for run in open_runs:
@@ -85,6 +91,17 @@ class Adoption:
             if any(is_step_of(identifier, run.name) for run in shards):
                 self._databases.adopt(identifier, checkpoint)
         self._besides.adopt()
+
+    def _give_up(self, runs: Sequence[Run], story: Story) -> None:
+        # Processes of other hosts cannot be followed from here.
+        settle_elsewhere(runs, self._machinery.engine.launcher)
+        for run in runs:
+            if run.active:
+                host = story.hosts[run.step.tag]
+                reason = f"it was started on {host}, where it may still run, and cannot be followed"
+                log.warning("%s is lost: %s", run.name, reason)
+                run.status = Status(State.LOST, None, Cause.UNSEEN, reason)
+            self._journal().ended(run)
 
     def _find(self, runs: Sequence[Run], story: Story) -> None:
         # Their driver was killed while it launched them.

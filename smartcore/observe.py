@@ -13,7 +13,13 @@ from smartcore.config import Config
 from smartcore.config.runtime import runtime_directory
 from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal
-from smartcore.launch.finding import find_unheard, is_elsewhere, is_over, left_no_record
+from smartcore.launch.finding import (
+    find_unheard,
+    is_elsewhere,
+    is_over,
+    left_no_record,
+    settle_elsewhere,
+)
 from smartcore.launch.keeping import KeeperProcesses
 from smartcore.launch.run import SHARD, Run
 from smartcore.launch.story import Driver, heed, standing, unheard
@@ -89,6 +95,7 @@ class Observer:
         waiting = [run for run in runs if run.active and run.job is not None]
         for run in waiting:  # an earlier answer is newer than the journal
             run.status = self._told.get(JobId(run.job or ""), run.status)
+        self._settle([run for run in waiting if self.is_elsewhere(run)])
         waiting = [run for run in waiting if run.active and not self.is_elsewhere(run)]
         if waiting:
             self._ask(waiting)
@@ -130,6 +137,14 @@ class Observer:
             find_unheard(runs, self.launcher, self._processes, self.story.handed)
         except LauncherError as error:
             log.warning("what was being launched cannot be found: %s", error)
+
+    def _settle(self, runs: Sequence[Run]) -> None:
+        if not runs:
+            return
+        try:
+            settle_elsewhere(runs, self.launcher)
+        except LauncherError as error:
+            log.warning("whether the allocations of other hosts have ended is not known: %s", error)
 
     def _ask(self, runs: Sequence[Run]) -> None:
         try:

@@ -17,6 +17,8 @@ from smartcore.spec import (
     Finds,
     JobId,
     Launcher,
+    Outlasts,
+    Source,
     State,
     Status,
     Step,
@@ -63,13 +65,15 @@ def inquire(
 ) -> None:
     """Let runs that nobody follows know how they stand: launches of drivers that are gone.
 
-    Nothing can be asked about processes of other hosts; they stay as they are.
+    Of processes of other hosts it can only be known that what they ran in has ended; without that
+    they stay as they are.
 
     :raises LauncherError: this could not be found out
     """
     silent = [run for run in runs if run.job is None]
     for run in find_unheard(silent, launcher, processes, story.handed):
         run.status = unheard(run, story.handed)
+    settle_elsewhere([run for run in runs if is_elsewhere(run, story.hosts)], launcher)
     asked = [run for run in runs if run.active and not is_elsewhere(run, story.hosts)]
     answers = launcher.status([run.job for run in asked if run.job is not None]) if asked else {}
     for run in asked:
@@ -78,6 +82,19 @@ def inquire(
             run.status = answer
         elif is_over(run):
             run.status = left_no_record()
+
+
+def settle_elsewhere(runs: Sequence[Run], launcher: Launcher) -> None:
+    """Let processes of other hosts that cannot run any more be lost.
+
+    :raises LauncherError: this could not be found out
+    """
+    active = {run.job: run for run in runs if run.active and run.job is not None}
+    if not active or not isinstance(launcher, Outlasts):
+        return
+    for job, why in launcher.outlasted(list(active)).items():
+        reason = f"{why}, and nobody told how it ended"
+        active[job].status = Status(State.LOST, None, Cause.UNSEEN, reason, Source.SCHEDULER)
 
 
 def is_elsewhere(run: Run, hosts: Mapping[Tag, str]) -> bool:

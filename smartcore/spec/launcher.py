@@ -140,6 +140,22 @@ class NativeIds(Protocol):
         """
 
 
+@runtime_checkable
+class Outlasts(Protocol):
+    """A launcher of processes within something that ends all of them, such as an allocation, and
+    that is seen from other hosts, too.
+
+    A process can be asked about on its own host only, and that is perhaps out of reach by then.
+    """
+
+    def outlasted(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
+        """Those of these, started from other hosts, that cannot run any more, each with the reason,
+        such as ``its allocation 4711 has ended``; nothing is said of the others.
+
+        :raises LauncherError: the question could not be asked
+        """
+
+
 class Processes(Protocol):
     """The core's service that runs processes of this host; given to launchers, not implemented by
     them.

@@ -11,11 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from smartcore import Experiment
 from smartcore.launch import journal, proc
+from smartcore.spec import Cause, State
 
 if TYPE_CHECKING:
     from tests.housekeeping.conftest import Lab
@@ -247,6 +250,25 @@ def test_a_process_of_another_host_is_only_told(
     (run,) = lab.json("status", path)["runs"]
     assert (run["state"], run["stale"]) == ("Running", True)
     assert "Running (stale, " in lab.run("status", path).stdout
+
+
+def test_who_takes_up_a_process_of_another_host_is_told_that_it_may_still_run(
+    lab: Lab,
+    bystander: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SMARTCORE_RUNTIME_DIR", str(tmp_path / "rt"))
+    born = proc.start_time(bystander.pid)
+    path = lab.forge("elsewhere", "m-1", f"{bystander.pid}.{born}")
+    with Experiment.attach(str(path)) as exp:
+        status = exp.statuses()["m"]
+    assert (status.state, status.cause) == (State.LOST, Cause.UNSEEN)
+    assert "m is lost: it was started on elsewhere, where it may still run" in caplog.text
+    assert bystander.poll() is None
+    (run,) = lab.json("status", path)["runs"]
+    assert (run["state"], run["reason"]) == ("Lost", status.reason)
 
 
 def test_a_path_that_is_no_experiment_is_named(lab: Lab) -> None:

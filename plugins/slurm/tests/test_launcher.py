@@ -22,6 +22,7 @@ from smartcore.spec import (
     Launcher,
     LauncherContext,
     NativeIds,
+    Outlasts,
     Places,
     Processes,
     Started,
@@ -60,6 +61,7 @@ def test_it_has_the_abilities_that_the_core_looks_for(bench: Bench) -> None:
     assert isinstance(launcher, Finds)
     assert isinstance(launcher, Places)
     assert isinstance(launcher, NativeIds)
+    assert isinstance(launcher, Outlasts)
 
 
 def test_batch_jobs_are_asked_about_and_steps_are_not(bench: Bench) -> None:

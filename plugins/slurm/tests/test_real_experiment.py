@@ -16,7 +16,7 @@ from slurm_cluster import Cluster
 from smartcore import Experiment
 from smartcore.entity import Ensemble, Model
 from smartcore.spec import Cause, State
-from smartcore.testing.running import wait_until
+from smartcore.testing.running import lacks, wait_until
 
 # Where and when it ran, for a plan to be checked against.
 REPORT = 'echo $SLURMD_NODENAME $SLURM_JOB_ID $(date +%s.%N); sleep 0.5; date +%s.%N; exit "$1"'
@@ -234,3 +234,36 @@ def test_a_failed_member_of_an_array_is_run_again_alone(exp: Experiment, tmp_pat
     exp.start(ensemble, retries=1)
     runs = [(run.name, run.run_id, run.status.returncode) for run in exp._session.history]
     assert runs == [("e_0", 0, 0), ("e_1", 0, 3), ("e_2", 0, 0), ("e_1", 1, 0)]
+
+
+WITHIN = """
+import sys
+from smartcore import Experiment
+exp = Experiment("exp", sys.argv[1], "slurm")
+run = exp.create_run_settings("sh", ["-c", "touch up; exec sleep 1000"])
+exp.start(exp.create_model("m", run))
+"""
+
+
+def test_what_a_driver_within_a_job_launched_is_over_when_its_job_has_ended(
+    slurm: Cluster, inside: str, tmp_path: Path
+) -> None:
+    if not slurm.has_host_names:
+        lacks("all nodes have this host's name, so that nothing is of another host")
+    (tmp_path / "driver.py").write_text(WITHIN)
+    command = f"{sys.executable} {tmp_path}/driver.py {tmp_path}"
+    argv = ["--parsable", "--ntasks=2", f"--output={tmp_path}/said", f"--wrap=exec {command}"]
+    job = slurm.run("sbatch", *argv).strip()
+    wait_until((tmp_path / "m" / "up").exists)
+    # Not asked to end, as when a node is lost: neither driver nor keeper can write down anything.
+    slurm.run("scancel", "--full", "--signal=KILL", job)
+    wait_until(lambda: job not in slurm.run("squeue", "--noheader", "--format=%A").split())
+    (run,) = json.loads(smartcore("status", tmp_path, "--json").stdout)["runs"]
+    assert (run["state"], run["reason"]) == (
+        "Lost",
+        f"its allocation {job} has ended, and nobody told how it ended",
+    )
+    exp = Experiment("exp", str(tmp_path), "slurm")
+    model = exp.create_model("m", exp.create_run_settings("true"))
+    exp.start(model)
+    assert exp.status(model).state is State.COMPLETED

@@ -33,6 +33,7 @@ from .ends import explain_code, last_words
 from .grants import Grants
 from .notes import Note, Notes
 from .sruns import Sruns
+from .steps import living_jobs
 
 logger = logging.getLogger("smartcore")
 
@@ -134,6 +135,15 @@ class SlurmLauncher(Launcher):
         if isinstance(scheduler, NativeIds):
             found |= scheduler.native_ids(jobs)
         return found
+
+    def outlasted(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
+        notes = {job: note for job, note in self._notes.find(ids).items() if note.allocation}
+        living = living_jobs() if notes else frozenset()
+        return {
+            job: f"its allocation {note.allocation} has ended"
+            for job, note in notes.items()
+            if note.allocation not in living
+        }
 
     # -- stop -----------------------------------------------------------------------------------
 

@@ -51,6 +51,17 @@ def running_steps() -> dict[str, list[str]]:
     return parse_steps(completed.stdout)
 
 
+def living_jobs() -> frozenset[str]:
+    """Numbers of all the user's jobs, allocations among them, that have not ended: one question.
+
+    :raises LauncherError: it had no answer
+    """
+    completed = ask("squeue", "--noheader", f"--user={os.geteuid()}", "--format=%A")
+    if completed.returncode != 0:
+        raise LauncherError(f"asking for jobs: {told(completed)}")
+    return frozenset(completed.stdout.split())
+
+
 def find_steps(names: Collection[str]) -> dict[str, list[str]]:
     """Ids of steps of these names that have not ended.
 

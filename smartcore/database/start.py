@@ -273,7 +273,11 @@ def _serving_on_nodes(
         raise
     nodes = nodes_of(meeting.found)
     if len(set(nodes)) < nodes_wanted(database):
-        log.warning("shards of %r share nodes: %s", database.name, ", ".join(nodes))
+        log.warning(
+            "shards of %r share nodes: %s; hosts=[...] names one for each",
+            database.name,
+            ", ".join(nodes),
+        )
     return served, steps, nodes
 
 

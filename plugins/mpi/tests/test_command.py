@@ -171,6 +171,16 @@ def test_a_placement_decides_the_hosts_that_the_user_left_open() -> None:
     assert "c" in options(lambda s: s.set_hostlist("c"), "hydra", placement)
 
 
+def test_a_node_of_a_job_that_waits_is_named_by_its_number() -> None:
+    placement = Placement(first=2)
+    assert options(lambda s: s.set_tasks(1), "openmpi-4", placement) == (
+        *("--n", "1"),
+        *("--host", "+n2:1"),
+    )
+    assert "--host" not in options(TASKS, "openmpi-5", placement)
+    assert "+n2" not in options(HOSTS, "openmpi-4", placement)
+
+
 def test_where_cores_of_nodes_are_shared_out_tasks_are_bound_only_if_the_user_says_so() -> None:
     placement = Placement(("a", "b"), cpus=(4, 4), tasks=(4, 4))
     assert options(TASKS, "openmpi-4", placement)[-2:] == ("--bind-to", "none")

@@ -139,19 +139,24 @@ def plain(context: LauncherContext, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def mpirun(slurm: Cluster, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open MPI inside of the allocation, as it is on a cluster."""
+def open_mpi(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open MPI with nodes whose names it can tell apart."""
     if shutil.which("mpirun") is None:
         lacks("Open MPI is not installed")
     if not slurm.has_host_names:
         lacks("all nodes have this host's name, so that mpirun starts everything here")
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("OMPI_MCA_oob_tcp_if_include", "lo")
+
+
+@pytest.fixture
+def mpirun(open_mpi: None, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open MPI inside of the allocation, as it is on a cluster."""
     # What salloc sets, and Open MPI wants to know to start its daemons.
     for name, value in {
         "SLURM_JOBID": inside,
         "SLURM_NODELIST": "nid[001-004]",
         "SLURM_TASKS_PER_NODE": "6(x4)",
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "OMPI_MCA_oob_tcp_if_include": "lo",
     }.items():
         monkeypatch.setenv(name, value)

@@ -113,6 +113,14 @@ def test_three_shards_run_in_one_batch_job(
     assert len({shard["port"] for shard in checkpoint["shards"]}) == 3
 
 
+def test_mpirun_puts_the_shards_of_a_batch_job_on_its_nodes(
+    open_mpi: None, exp: Experiment
+) -> None:
+    database = exp.create_database(batch=True, db_nodes=3, run_command="mpirun")
+    exp.start(database)
+    assert len(set(database.hosts)) == 3
+
+
 def test_ctrl_c_gives_up_a_job_that_never_begins(
     slurm: Cluster, exp: Experiment, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -210,6 +210,8 @@ class _Translation:
                 hosts = [f"{name}:{slots}" if slots else name for name, slots in file.hosts]
         elif "hostfile" not in known and not hosts:
             hosts = list(self.placement.hosts)
+            if not hosts and self.placement.first is not None and self.dialect.nth_host:
+                hosts = [self.dialect.nth_host.format(self.placement.first)]
         if not hosts:
             return
         if self.dialect.fixed_slots and len(set(hosts)) == len(hosts):

@@ -28,6 +28,8 @@ class Dialect:
         all programs together
     :param session_variable: variable that names its directory for temporary files, where several
         that start at the same time fail if they share one
+    :param nth_host: how ``host`` names one of the nodes of a job, whatever their names are; ``{}``
+        is its number, from 0
     """
 
     title: str
@@ -41,6 +43,7 @@ class Dialect:
     timeout_variable: str = ""
     once: bool = False
     session_variable: str = ""
+    nth_host: str = ""
 
 
 _OPEN_MPI = {
@@ -62,8 +65,10 @@ OPEN_MPI_4 = Dialect(
     fixed_slots=True,
     # "A call to mkdir was unable to create the desired directory: File exists" (4.1.4)
     session_variable="OMPI_MCA_orte_top_session_dir",
+    nth_host="+n{}",
 )
-# prterun(1): --quiet is unknown (exit code 213), --preload-binary is accepted and crashes (139).
+# prterun(1): --quiet is unknown (exit code 213), --preload-binary is accepted and crashes (139);
+# 5.0.11 finds no slots on --host +n1.
 OPEN_MPI_5 = Dialect(
     "Open MPI 5",
     _OPEN_MPI,

@@ -304,7 +304,7 @@ class Databases:
         self._watches[live.identifier] = watch
         watch.start()
 
-    def _died(self, death: Death) -> None:
+    def _died(self, _file: str, death: Death) -> None:
         for run in list(self._book.runs.values()):
             if run.step.tag == death["tag"]:
                 self.on_death(run, death)

@@ -36,7 +36,7 @@ class Besides:
         self._runs = runs
         self._models: dict[Tag, str] = {}
         self._watch: DeathWatch | None = None
-        self._told: set[tuple[str, str, str, int]] = set()
+        self._told: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, models: Mapping[Tag, str]) -> None:
@@ -63,18 +63,22 @@ class Besides:
             self._heard,
         )
         self._watch.start()
+        for name in names:
+            if not self._runs[name].active:  # when it ended, nobody knew that it has a database
+                self.ended(self._runs[name])
 
     def adopt(self) -> None:
         """Look after the models of earlier drivers that run, if they have databases."""
         if not self._directory.is_dir():
             return
+        from .colocated import current_notes
+
         runs = [run for run in self._runs.values() if run.kind == MODEL and run.active]
         models = {run.step.tag: run.name for run in runs}
         # Attempts after the first have the notes of that.
-        for note in notes.read_notes(str(self._experiment)):
-            models[Tag(note["launch"])] = note["facts"]["model"]
-        names = {run.name for run in runs}
-        self.add({tag: name for tag, name in models.items() if name in names})
+        for name, told in current_notes(self._experiment, {run.name: run for run in runs}).items():
+            models[Tag(told[0]["launch"])] = name
+        self.add(models)
 
     def rows(self, registry: Registry) -> list[DatabaseRow]:
         """What each of them does that runs."""
@@ -89,8 +93,8 @@ class Besides:
             for figures in between(one.ask(registry, PATIENCE))
         ]
 
-    def _heard(self, death: Death) -> None:
-        self._tell(death, self._runs[self._models[Tag(death["tag"])]])
+    def _heard(self, file: str, death: Death) -> None:
+        self._tell(file, death, self._runs[self._models[Tag(death["tag"])]])
 
     def ended(self, run: Run) -> None:
         """Tell what is left to tell: a model may end because its database did."""
@@ -98,14 +102,13 @@ class Besides:
         for file in sorted(told_deaths(str(self._directory), own)) if own else ():
             death = read_death(str(self._directory), file)
             if death is not None:
-                self._tell(death, run)
+                self._tell(file, death, run)
 
-    def _tell(self, death: Death, run: Run) -> None:
-        key = (death["tag"], death["name"], death["node"], run.run_id)
+    def _tell(self, file: str, death: Death, run: Run) -> None:
         with self._lock:
-            if key in self._told:
+            if file in self._told:
                 return
-            self._told.add(key)
+            self._told.add(file)
         if not run.stopping:
             log.error(
                 "%s on %s %s, and the model %s went on without it: its data are gone%s",

@@ -73,17 +73,29 @@ def read_colocated(experiment: Path, runs: Iterable[Run]) -> list[Colocated]:
     :param runs: of the experiment, whatever they are
     """
     models = {run.name: run for run in runs if run.kind == MODEL and run.active and run.job}
-    notes: dict[str, list[Note]] = {}
-    for note in read_notes(os.fspath(experiment)) if models else ():
-        run = models.get(note["facts"].get("model", ""))
-        if run is not None and note["since"] > _began(run) - CLOCKS:
-            notes.setdefault(run.name, []).append(note)
+    notes = current_notes(experiment, models)
     return [_colocated(run, notes[name]) for name, run in models.items() if name in notes]
 
 
+def current_notes(experiment: Path, models: Mapping[str, Run]) -> dict[str, list[Note]]:
+    """What is told of those next to these models, by the models' names. A node that crashed could
+    not take back what it had told of an earlier launch: that is left out.
+    """
+    found: dict[str, list[Note]] = {}
+    for note in read_notes(os.fspath(experiment)) if models else ():
+        run = models.get(note["facts"].get("model", ""))
+        if run is not None and note["since"] > _began(run) - CLOCKS:
+            found.setdefault(run.name, []).append(note)
+    return {name: _of_newest_launch(notes) for name, notes in found.items()}
+
+
 def _began(run: Run) -> float:
-    # A node that crashed could not take back what it had told of an earlier run.
     return 0.0 if run.started is None else time.time() - (time.monotonic() - run.started)
+
+
+def _of_newest_launch(notes: Sequence[Note]) -> list[Note]:
+    newest = max(notes, key=lambda note: note["since"])["launch"]
+    return [note for note in notes if note["launch"] == newest]
 
 
 def _colocated(run: Run, notes: Sequence[Note]) -> Colocated:

@@ -25,7 +25,7 @@ class DeathWatch:
     :param name: of the thread
     :param tags: of the steps that they are parts of
     :param running: True while one of them runs
-    :param tell: told of each that died, once
+    :param tell: told of each that died, once, with the name of the file that says so
     :param interval: seconds between two looks
     """
 
@@ -35,7 +35,7 @@ class DeathWatch:
         directory: Path,
         tags: Collection[str],
         running: Callable[[], bool],
-        tell: Callable[[Death], None],
+        tell: Callable[[str, Death], None],
         interval: float = INTERVAL,
     ) -> None:
         self._directory, self._tags = str(directory), frozenset(tags)
@@ -68,4 +68,4 @@ class DeathWatch:
         for file in sorted(due):
             death = read_death(self._directory, file)
             if death is not None:
-                self._tell(death)
+                self._tell(file, death)

@@ -76,6 +76,46 @@ def test_one_that_died_just_before_its_model_is_told_of_at_the_models_end(
     assert [text for text in caplog.messages if "m-db-n7 on n7 was killed" in text]
 
 
+def test_the_death_beside_each_attempt_is_told_once(
+    tmp_path: Path, run: Run, besides: Besides, caplog: pytest.LogCaptureFixture
+) -> None:
+    besides.add({run.step.tag: run.name})
+    besides.stop()
+    notes = note(tmp_path)
+    die(notes, tmp_path)
+    besides.ended(run)
+    again = run_of("m-2", tmp_path)
+    again.run_id = 1
+    besides.ended(again)
+    assert len(caplog.messages) == 1
+    die(notes, tmp_path)  # what the second attempt has is on the same node
+    besides.ended(again)
+    assert len(caplog.messages) == 2
+
+
+def test_a_model_that_ended_before_anybody_looked_after_it_is_no_exception(
+    tmp_path: Path, run: Run, besides: Besides, caplog: pytest.LogCaptureFixture
+) -> None:
+    die(note(tmp_path), tmp_path)
+    run.status = Status(State.COMPLETED)
+    besides.ended(run)
+    besides.add({run.step.tag: run.name})
+    assert [text for text in caplog.messages if "m-db-n7 on n7 was killed" in text]
+
+
+def test_a_new_driver_takes_no_death_of_an_earlier_launch_for_one_of_this(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    die(note(tmp_path), tmp_path)
+    note(tmp_path, "m-2")
+    run = run_of("m-2", tmp_path)
+    besides = Besides(tmp_path, {"m": run})
+    besides.adopt()
+    besides.stop()
+    besides.ended(run)
+    assert not caplog.messages
+
+
 def test_a_new_driver_looks_after_a_model_that_was_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

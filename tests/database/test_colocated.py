@@ -18,7 +18,7 @@ def run_of(name: str, path: Path, started: float | None = None) -> Run:
     return Run(step, MODEL, job=JobId("1"), status=Status(State.RUNNING), started=started)
 
 
-def noted(path: Path, node: str, *, port: int = 0, model: str = "m") -> Notes:
+def noted(path: Path, node: str, *, port: int = 0, model: str = "m", launch: str = "1") -> Notes:
     facts = {
         "model": model,
         "identifier": "near",
@@ -29,7 +29,7 @@ def noted(path: Path, node: str, *, port: int = 0, model: str = "m") -> Notes:
         "auth_file": str(path / "m-db.auth.json"),
         "open": "no",
     }
-    notes = Notes(str(path / DIRECTORY / f"{model}-1"), node)
+    notes = Notes(str(path / DIRECTORY / f"{model}-{launch}"), node)
     notes.serves(f"{model}-db-{node}", "127.0.0.1" if port else "", port, "/s", facts)
     return notes
 
@@ -70,6 +70,14 @@ def test_what_crashed_nodes_told_of_an_earlier_run_is_not_taken_for_this_one(
     waiting = run_of("m", tmp_path)
     waiting.job = None
     assert read_colocated(tmp_path, [waiting]) == []
+
+
+def test_of_two_launches_of_a_model_only_the_newer_is_told(tmp_path: Path) -> None:
+    noted(tmp_path, "a", port=7000, launch="2")
+    noted(tmp_path, "a", port=7001, launch="1")
+    noted(tmp_path, "b", port=7002, launch="1")
+    (found,) = read_colocated(tmp_path, [run_of("m", tmp_path)])
+    assert sorted(shard.address.port for shard in found.live.shards) == [7001, 7002]
 
 
 def test_a_note_is_taken_back_unless_it_tells_of_a_death(tmp_path: Path) -> None:

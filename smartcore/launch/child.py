@@ -19,16 +19,9 @@ SIDECAR_FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
-FORWARDED = frozenset(
-    {
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGTERM,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    }
-)
+# By which programs are asked to end.
+ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
+FORWARDED = ENDING | {signal.SIGUSR1, signal.SIGUSR2}
 _TAIL_LINES = 10
 _TAIL_BYTES = 4096
 _PR_SET_PDEATHSIG = 1  # prctl(2)

@@ -35,6 +35,7 @@ if __package__ is None:
 
 from smartcore.launch.asking import Ready, ask
 from smartcore.launch.child import (
+    ENDING,
     FORWARDED,
     SIDECAR_FAILED,
     Failure,
@@ -268,7 +269,8 @@ class Shard:
         while not self._ended():
             for number in self._signals.wait(None):
                 if number in FORWARDED:
-                    told = True  # it may have got the signal itself, and have ended already
+                    # It may have got the signal itself, and have ended already.
+                    told = told or number in ENDING
                     if not self._ended():
                         os.kill(self._pid, number)
         if self._status and not told:

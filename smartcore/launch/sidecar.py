@@ -35,6 +35,7 @@ if __package__ is None:
 
 from smartcore.launch.asking import Ready, ask
 from smartcore.launch.child import (
+    ENDING,
     FORWARDED,
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -278,6 +279,7 @@ class Supervisor:
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
+                self.heed(self._signals.wait(0.0))  # that by which both ended, perhaps
                 if not self._told:
                     self.watch("before the application ended")
                 return returncode(status)
@@ -297,8 +299,8 @@ class Supervisor:
             self._notes.died(sidecar.name, became, status, sidecar.log, told=told)
 
     def heed(self, signals: Iterable[int]) -> None:
-        """Note that signals came: who sent them may have sent them to the sidecars, too."""
-        self._told = self._told or any(number in FORWARDED for number in signals)
+        """Note that signals came: who asked for our end may have asked for the sidecars', too."""
+        self._told = self._told or any(number in ENDING for number in signals)
 
     def _reap(self) -> list[Sidecar]:
         ended = []

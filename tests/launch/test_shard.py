@@ -341,6 +341,18 @@ def test_a_server_that_dies_later_is_the_end_of_the_shard(shards: Shards, tmp_pa
     assert Path(death["output"]).read_text().count("Ready to accept connections") == 1
 
 
+def test_a_signal_that_asks_for_no_end_does_not_hide_a_death(
+    shards: Shards, tmp_path: Path
+) -> None:
+    (step,) = shards.steps(Orchestrator(tmp_path / "db"))
+    child = shards.start(step)
+    shards.ready(step.name)
+    child.send_signal(signal.SIGUSR2)  # by which the server dies
+    died(child)
+    assert child.returncode == -signal.SIGUSR2
+    assert told_deaths(str(step.cwd), {step.tag})
+
+
 def test_a_server_dies_with_the_program_that_started_it(shards: Shards, tmp_path: Path) -> None:
     (step,) = shards.steps(Orchestrator(tmp_path / "db"))
     child = shards.start(step)

@@ -18,6 +18,7 @@ import pytest
 from smartcore.launch import sidecar as program
 from smartcore.launch.beside import spec_text
 from smartcore.launch.child import NOT_EXECUTABLE, NOT_FOUND, SIDECAR_FAILED
+from smartcore.launch.death import told_deaths
 from smartcore.launch.proc import start_time
 from smartcore.spec import Command, Inspection, Ready, Sidecar
 from smartcore.testing.running import wait_until
@@ -298,6 +299,23 @@ def test_a_sidecar_that_died_just_before_the_application_is_told_of(bench: Bench
         _, err = supervisor.communicate(timeout=TIMEOUT)
         assert supervisor.returncode == 3
         assert "server was killed by SIGKILL, before the application ended; " in err
+
+
+@pytest.mark.parametrize(("number", "news"), [(signal.SIGUSR1, 1), (signal.SIGTERM, 0)])
+def test_a_death_is_no_news_after_a_signal_that_asks_for_an_end(
+    bench: Bench, number: int, news: int
+) -> None:
+    code = (
+        f"trap got=1 {int(number)}; kill -{int(number)} $PPID\n"
+        'until [ "$got" ]; do sleep 0.01; done\n'
+        f'server=$(cut -d" " -f3 {bench.path}/s.log | head -n1); kill -9 $server\n'
+        "while kill -0 $server 2>/dev/null; do sleep 0.01; done"
+    )
+    spec, place = bench.path / "spec.json", bench.path / "notes"
+    argv = bench.argv(bench.sidecar(), app=("bash", "-c", code))
+    spec.write_text(spec_text([bench.sidecar()], bench.path, timedelta(seconds=5), place / "l-1"))
+    subprocess.run(argv, timeout=TIMEOUT, check=True, capture_output=True)
+    assert len(told_deaths(str(place), {"l-1"})) == news
 
 
 def test_children_die_with_a_supervisor_that_is_killed(bench: Bench) -> None:

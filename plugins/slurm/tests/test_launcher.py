@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,7 @@ from smartcore.spec import (
 from smartcore.testing.context import clean_up, launcher_context
 from smartcore.testing.running import Bench, wait_until
 from smartcore_slurm.launcher import SlurmLauncher
+from smartcore_slurm.notes import Note, Notes
 from smartcore_slurm.srun_settings import SrunSettings
 
 
@@ -191,3 +193,37 @@ def test_what_starts_daemons_by_srun_does_not_wait_for_cores_of_other_steps(
     steps = [bench.step(str(program)), bench.sh('echo "$SLURM_OVERLAP"')]
     bench.run(*steps)
     assert [step.stdout.read_text() for step in steps] == ["1\n", "\n"]
+
+
+def test_of_which_allocations_it_is_known_that_they_have_ended(
+    context: LauncherContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    # That of a partition which is hidden is not listed unless all are asked for.
+    squeue = 'case " $* " in *" --all "*) echo 8 ;; esac; echo 9; cat "$0.says" >&2'
+    config = 'echo "Configuration data as of now"; echo "ClusterName             = here"'
+    for name, script in (("squeue", squeue), ("scontrol", config)):
+        (commands / name).write_text(f"#!/bin/sh\n{script}\n")
+        (commands / name).chmod(0o755)
+    said = commands / "squeue.says"
+    said.touch()
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    launcher = SlurmLauncher(context)
+    assert launcher.outlasted([JobId("1.1")]) == {}
+    Notes(context.path).add(
+        [
+            Note(JobId("1.1"), "a", "7", "/x"),
+            Note(JobId("2.1"), "b", "7", "/x", cluster="here"),
+            Note(JobId("3.1"), "c", "7", "/x", cluster="another"),
+            Note(JobId("4.1"), "d", "8", "/x", cluster="here"),
+            Note(JobId("5#e"), "", "", "/x"),
+        ]
+    )
+    ids = [JobId(job) for job in ("1.1", "2.1", "3.1", "4.1", "5#e")]
+    told = launcher.outlasted(ids)
+    assert told == dict.fromkeys(ids[:2], "its allocation 7 has ended")
+    said.write_text("squeue: error: slurm_load_jobs error: Unable to contact slurm controller\n")
+    (commands / "squeue").write_text('#!/bin/sh\ncat "$0.says" >&2\n')
+    with pytest.raises(LauncherError, match="Unable to contact"):
+        launcher.outlasted(ids)

@@ -33,7 +33,7 @@ from .ends import explain_code, last_words
 from .grants import Grants
 from .notes import Note, Notes
 from .sruns import Sruns
-from .steps import living_jobs
+from .steps import cluster_here, living_jobs
 
 logger = logging.getLogger("smartcore")
 
@@ -54,6 +54,7 @@ class SlurmLauncher(Launcher):
         self._grants = Grants(context.environment)
         self._sruns = Sruns(context, self._notes, self._grants)
         self._batch: Launcher | None = None
+        self._cluster = ""
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -138,11 +139,15 @@ class SlurmLauncher(Launcher):
 
     def outlasted(self, ids: Collection[JobId], /) -> Mapping[JobId, str]:
         notes = {job: note for job, note in self._notes.find(ids).items() if note.allocation}
-        living = living_jobs() if notes else frozenset()
+        if not notes:
+            return {}
+        # Experiments may be on a file system of several clusters, which count their jobs alike.
+        self._cluster = self._cluster or cluster_here()
+        living = living_jobs()
         return {
             job: f"its allocation {note.allocation} has ended"
             for job, note in notes.items()
-            if note.allocation not in living
+            if note.cluster in {"", self._cluster} and note.allocation not in living
         }
 
     # -- stop -----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Note:
     :param allocation: number of the allocation that it runs in; empty in a batch job
     :param stderr: where its srun says what became of it
     :param stopped: it was asked to end
+    :param cluster: the one whose allocation it is; empty if that is not known
     """
 
     id: JobId
@@ -37,6 +38,7 @@ class Note:
     allocation: str
     stderr: str
     stopped: bool = False
+    cluster: str = ""
 
 
 class Notes:

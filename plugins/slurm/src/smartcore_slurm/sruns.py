@@ -89,8 +89,9 @@ class Sruns:
         answers = self._processes.start([plan.step for plan in good]) if good else ()
         found = iter(answers)
         results = [Started(error=plan.error) if plan.error else next(found) for plan in plans]
+        cluster = self._environment.get("SLURM_CLUSTER_NAME", "")
         notes = [
-            Note(result.id, plan.name, plan.allocation, str(plan.step.stderr))
+            Note(result.id, plan.name, plan.allocation, str(plan.step.stderr), cluster=cluster)
             for plan, result in zip(plans, results, strict=True)
             if result.id is not None and plan.name
         ]

@@ -45,7 +45,7 @@ def running_steps() -> dict[str, list[str]]:
     :raises LauncherError: it had no answer
     """
     user = f"--user={os.geteuid()}"
-    completed = ask("squeue", "--steps", "--noheader", user, "--format=%i|%j")
+    completed = ask("squeue", "--all", "--steps", "--noheader", user, "--format=%i|%j")
     if completed.returncode != 0:
         raise LauncherError(f"asking for steps: {told(completed)}")
     return parse_steps(completed.stdout)
@@ -56,10 +56,23 @@ def living_jobs() -> frozenset[str]:
 
     :raises LauncherError: it had no answer
     """
-    completed = ask("squeue", "--noheader", f"--user={os.geteuid()}", "--format=%A")
-    if completed.returncode != 0:
+    # Without --all it is silent about hidden partitions.
+    completed = ask("squeue", "--all", "--noheader", f"--user={os.geteuid()}", "--format=%A")
+    if completed.returncode != 0 or (not completed.stdout.strip() and "error" in completed.stderr):
         raise LauncherError(f"asking for jobs: {told(completed)}")
     return frozenset(completed.stdout.split())
+
+
+def cluster_here() -> str:
+    """Name of the cluster that commands on this host speak with.
+
+    :raises LauncherError: it is not told
+    """
+    completed = ask("scontrol", "show", "config")
+    found = re.search(r"^ClusterName\s*=\s*(\S+)", completed.stdout, re.MULTILINE)
+    if found is None:
+        raise LauncherError(f"asking for the name of the cluster: {told(completed)}")
+    return found[1]
 
 
 def find_steps(names: Collection[str]) -> dict[str, list[str]]:

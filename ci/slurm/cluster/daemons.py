@@ -117,12 +117,13 @@ def usable(settings: Settings, node: str) -> bool:
 def bring_back(settings: Settings, *nodes: str) -> None:
     """Let slurmctld use these nodes, whatever they are down for; return when it does."""
     start(settings, *nodes)
+    for node in nodes:
+        # Refused of a node that is not down. Which are is not asked: sinfo calls one mixed as long
+        # as not all that ran there has gone.
+        run(settings, "scontrol", "update", f"NodeName={node}", "State=RESUME")
     # else a slurmctld that was started anew asks the nodes for their state after 5 s only
     must(settings, "scontrol", "reconfigure")
     for node in nodes:
-        if _state(settings, node).startswith(("down", "drain")):
-            # refused where the node has just come back by itself
-            run(settings, "scontrol", "update", f"NodeName={node}", "State=RESUME")
         launched = running(settings, node)
         if launched:
             process.wait_until(node, partial(usable, settings, node), PATIENCE, launched)

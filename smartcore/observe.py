@@ -95,7 +95,8 @@ class Observer:
         waiting = [run for run in runs if run.active and run.job is not None]
         for run in waiting:  # an earlier answer is newer than the journal
             run.status = self._told.get(JobId(run.job or ""), run.status)
-        self._settle([run for run in waiting if self.is_elsewhere(run)])
+        # A living driver knows more of their ends.
+        self._settle([r for r in waiting if self.is_elsewhere(r) and self._nobody_follows(r)])
         waiting = [run for run in waiting if run.active and not self.is_elsewhere(run)]
         if waiting:
             self._ask(waiting)

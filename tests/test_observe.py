@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ HOOKS = """
 def smartcore_register_launchers(registry):
     registry.add("told", "parts:Told")
     registry.add("newer", "parts:Newer")
+    registry.add("within", "parts:Within")
     registry.add("fake", "parts:make_fake")
 """
 PARTS = '''
@@ -56,6 +58,14 @@ class Told(Launcher):
             return dict.fromkeys(ids, ABSENT)
         seen = datetime.now(UTC) - timedelta(seconds=float(age))
         return dict.fromkeys(ids, Status(State[word], seen=seen))
+
+class Within(Told):
+    """Says of all that what they ran in has ended."""
+
+    def outlasted(self, ids):
+        if self.answer.read_text() == "fails":
+            raise LauncherError("no connection")
+        return dict.fromkeys(ids, "its allocation 7 has ended")
 
 class Newer(Launcher):
     """Knows nothing of what others have started; what it starts has ended."""
@@ -177,6 +187,39 @@ def test_a_job_that_was_known_long_ago_and_is_no_more_is_lost(
     answer("absent")
     (run,) = observer.refresh()
     assert run.status.state is State.LOST
+
+
+def test_a_process_of_another_host_is_lost_when_what_it_ran_in_has_ended(
+    plugin: Site, tmp_path: Path, answer: Callable[[str], object]
+) -> None:
+    path = tmp_path / "exp"
+    run = Run(Step("m", Tag("m-1"), Command(("true",)), path, path / "out", path / "err"), "Model")
+    book = journal.Journal(path)
+    book.opened("exp", "within")
+    book.launch([run])
+    run.job = JobId("12.34")
+    book.started([run])
+    (file,) = (path / journal.DIRECTORY).glob("*.jsonl")
+    opening, *lines = file.read_text().splitlines()
+    there = json.dumps(json.loads(opening) | {"host": "there"})
+    with file.open("r+") as same:  # it is locked
+        same.write("\n".join([there, *lines, ""]))
+        same.truncate()
+    answer("RUNNING 0")
+    with Observer(path, plugin.registry(), config.load()) as observer:
+        (seen,) = observer.refresh()
+        # Its driver lives, and knows more of its end.
+        assert seen.status.state is State.RUNNING
+        book.close()
+        answer("fails")
+        (seen,) = observer.refresh()
+        assert (seen.status.state, observer.is_stale(seen)) == (State.RUNNING, True)
+        answer("RUNNING 0")
+        (seen,) = observer.refresh()
+        assert seen.status.state is State.LOST
+        assert "its allocation 7 has ended, and nobody told how it ended" in seen.status.reason
+    with Experiment.attach(str(path), registry=plugin.registry()) as experiment:
+        assert experiment.status("m").state is State.LOST
 
 
 def test_jobs_of_a_workload_manager_are_seen_and_stopped_from_outside(

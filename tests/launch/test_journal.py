@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,34 @@ def no_room_beyond(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
+
+
+def test_lines_of_several_threads_are_written_once_each(
+    tmp_path: Path,
+) -> None:
+    book = Journal(tmp_path)
+    book.opened("exp", "local")
+
+    def write(names: list[str]) -> None:
+        for name in names:
+            book.database(name, "checkpoint")
+
+    names = [[f"{thread}-{index}" for index in range(1000)] for thread in range(4)]
+    threads = [threading.Thread(target=write, args=(own,)) for own in names]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    book.close()
+    (file,) = files(tmp_path)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    written = [line["identifier"] for line in lines if line["what"] == "database"]
+    assert sorted(written) == sorted(name for own in names for name in own)
 
 
 # -- clocks -------------------------------------------------------------------------------------

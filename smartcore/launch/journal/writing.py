@@ -8,7 +8,9 @@ import mmap
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,7 +52,7 @@ class Journal:
             ) from error
         lock(self._file)
         self._path = path
-        self._unsaved: list[str] = []
+        self._unsaved: deque[str] = deque()
         # The number of an earlier driver may have come again, and its last line be torn.
         self._torn = os.fstat(self._file).st_size > 0
         self._failing = False
@@ -76,9 +78,8 @@ class Journal:
                 f"nothing was launched: the journal {self._path} was removed while it was in use;"
                 " start an experiment in another directory"
             )
-        self._unsaved.append(self._line("launch", runs=[_described(run) for run in runs]))
-        if problem := self._save():
-            self._unsaved.pop()
+        line = self._line("launch", runs=[_described(run) for run in runs])
+        if problem := self._save(line):
             raise LauncherError(
                 f"nothing was launched: cannot write the journal {self._path}: {problem}; make room"
                 " and start again"
@@ -118,8 +119,9 @@ class Journal:
             self._write("replaced", tags=[run.step.tag for run in runs])
 
     def _write(self, what: str, **fields: object) -> None:
-        self._unsaved.append(self._line(what, **fields))
-        problem = self._save()
+        line = self._line(what, **fields)
+        if problem := self._save(line):
+            self._unsaved.append(line)
         # A full disk must not take down what runs, nor fill the log.
         if problem and not self._failing:
             log.error("cannot write the journal %s: %s; trying again later", self._path, problem)
@@ -129,17 +131,27 @@ class Journal:
         at = round(self._clock(), 6)
         return json.dumps({"v": VERSION, "at": at, "turn": self._turn, "what": what, **fields})
 
-    def _save(self) -> str:
-        text = "".join(f"{line}\n" for line in self._unsaved)
+    def _save(self, *new: str) -> str:
+        # Users' threads and the engine's write: each line is in the hands of one of them. A lock
+        # could be held by a thread whose handler of a signal waits for another one.
+        earlier = list(self._take_unsaved())
+        problem = self._append("".join(f"{line}\n" for line in (*earlier, *new)))
+        if problem:
+            self._unsaved.extendleft(reversed(earlier))
+        return problem
+
+    def _take_unsaved(self) -> Iterator[str]:
+        with suppress(IndexError):
+            while True:
+                yield self._unsaved.popleft()
+
+    def _append(self, text: str) -> str:
         data = (f"\n{text}" if self._torn else text).encode()
         try:
             self._torn = os.write(self._file, data) < len(data)
         except OSError as error:
             return error.strerror or str(error)
-        if self._torn:
-            return os.strerror(errno.ENOSPC)
-        self._unsaved.clear()
-        return ""
+        return os.strerror(errno.ENOSPC) if self._torn else ""
 
     def close(self) -> None:
         """Let another process drive."""

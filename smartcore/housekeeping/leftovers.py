@@ -18,6 +18,7 @@ from pathlib import Path
 from smartcore.database.credentials import read_files, read_secret
 from smartcore.error import DatabaseFileError
 from smartcore.launch import link, spawn
+from smartcore.launch.death import DIRECTORY as DEATHS
 from smartcore.launch.notes import DIRECTORY
 
 from .places import Place
@@ -56,6 +57,7 @@ def find_leftovers(
                 *_scripts(place),
                 *_meetings(place),
                 *_notes(place),
+                *_deaths(place),
                 *_secrets(place),
             )
             own = _dated(files)
@@ -117,6 +119,11 @@ def _meetings(place: Place) -> Iterator[tuple[Path, str]]:
 def _notes(place: Place) -> Iterator[tuple[Path, str]]:
     for path in _children(place.path / DIRECTORY):
         yield path, "what databases beside a model told, ended"
+
+
+def _deaths(place: Place) -> Iterator[tuple[Path, str]]:
+    for checkpoint in place.story.databases.values() if place.story is not None else ():
+        yield Path(checkpoint).with_name(DEATHS), "what shards told of deaths, ended"
 
 
 def _secrets(place: Place) -> Iterator[tuple[Path, str]]:

@@ -84,12 +84,15 @@ with Experiment("exp", launcher="local") as exp:
     (left / "orchestrator_0.pem").touch()
     (lab.path / ".smartcore" / "meetings" / "orchestrator-1").mkdir(parents=True)
     (lab.path / ".smartcore" / "beside" / "model-1").mkdir(parents=True)
+    (left / ".ended").mkdir()
+    (left / ".ended" / "orchestrator_0-k3.0").touch()
     secrets = [lab.path / "m" / "m-db.auth.json", left / "orchestrator.auth.json"]
     assert all(secret.is_file() for secret in secrets)
     assert lab.json("gc", lab.path, "--yes", "--older-than", "0")["errors"] == []
     assert not any(secret.exists() for secret in secrets)
     assert [file.name for file in left.iterdir() if file.suffix in {".json", ".pem"}] == []
     assert (left / "orchestrator_0.rdb").is_file()
+    assert not (left / ".ended").exists()
     assert not any((lab.path / ".smartcore" / "meetings").iterdir())
     assert not any((lab.path / ".smartcore" / "beside").iterdir())
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import pytest
 import redis
@@ -17,6 +17,7 @@ from smartcore import Experiment
 from smartcore.database import read_secret
 from smartcore.error import DatabaseError, InputError
 from smartcore.spec import State
+from smartcore.testing.running import wait_until
 
 LIMIT = 60
 
@@ -126,10 +127,17 @@ def test_ctrl_c_gives_up_a_job_that_never_begins(
 ) -> None:
     caplog.set_level("INFO", "smartcore")
     database = exp.create_database(batch=True, queue="closed", db_identifier="never")
-    interrupt = Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+    waiting = "waiting for nodes for never_0"
+
+    def press() -> None:
+        try:
+            wait_until(lambda: waiting in caplog.text)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupt = Thread(target=press)
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         exp.start(database)
     interrupt.join(LIMIT)
-    assert [text for text in caplog.messages if "waiting for nodes for never_0" in text]
     assert "never" not in slurm.run("squeue", "--noheader", "--format=%j").split()

@@ -123,14 +123,16 @@ class Steps:
             if model.colocation is None:
                 continue
             from smartcore.launch.colocation import missing_cores, server_options
+            from smartcore.launch.farewell import some
 
             elsewhere = self._elsewhere(model)
             missing = missing_cores(model.colocation.pinning or ()) if elsewhere is None else ()
             if missing:
+                cores = some([str(core) for core in missing])
                 raise InputError(
-                    f"the database next to {model.name!r} is to run on the cores"
-                    f" {', '.join(map(str, missing))}, which this host does not have; it has"
-                    f" {os.cpu_count()}: change db_cpus or custom_pinning"
+                    f"the database next to {model.name!r} is to run on the cores {cores}, which"
+                    f" this host does not have; it has {os.cpu_count()}: change db_cpus or"
+                    " custom_pinning"
                 )
             kind = self._registry.database(self._config.text("database.backend"))
             options = server_options(model.colocation, kind)

@@ -49,6 +49,8 @@ class Stops:
         # Quicker than a signal. Who does not obey gets the signal, too.
         if not shards or not self._machinery.announce(shards):
             return
+        for run in shards:
+            run.stopping = True  # an end that is seen meanwhile was asked for here
         grace = self._machinery.grace
         if self._databases.end([run.name for run in shards], grace):
             with suppress(WaitTimeoutError):

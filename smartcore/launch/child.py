@@ -22,8 +22,9 @@ NOT_FOUND = 127
 # By which programs are asked to end.
 ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 FORWARDED = ENDING | {signal.SIGUSR1, signal.SIGUSR2}
-_TAIL_LINES = 10
-_TAIL_BYTES = 4096
+# Fewer than who reads the end of an application's errors is shown: what went wrong stands before.
+_TAIL_LINES = 8
+_TAIL_BYTES = 3072
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 

@@ -20,6 +20,7 @@ from smartcore.launch.beside import spec_text
 from smartcore.launch.child import NOT_EXECUTABLE, NOT_FOUND, SIDECAR_FAILED
 from smartcore.launch.death import told_deaths
 from smartcore.launch.proc import start_time
+from smartcore.launch.report import TAIL_LINES
 from smartcore.spec import Command, Inspection, Ready, Sidecar
 from smartcore.testing.running import wait_until
 
@@ -229,11 +230,14 @@ def test_a_signal_before_readiness_ends_all_and_starts_nothing(bench: Bench) -> 
 
 
 def test_a_sidecar_that_ends_before_it_serves_is_a_failure_with_its_log(bench: Bench) -> None:
-    failing = replace(bench.sidecar(), command=Command(("sh", "-c", "echo the reason >&2; exit 3")))
+    wordy = "seq 20; echo the reason >&2; exit 3"
+    failing = replace(bench.sidecar(), command=Command(("sh", "-c", wordy)))
     done = bench.run(failing, app=("touch", str(bench.path / "started")))
     assert done.returncode == SIDECAR_FAILED == 125
     assert "server ended with exit code 3 before it served" in done.stderr
     assert "the reason" in done.stderr
+    # Who is shown the end of the application's errors is shown the first line of it.
+    assert len(done.stderr.splitlines()) < TAIL_LINES
     assert not (bench.path / "started").exists()
     (bench.path / "s.log").unlink()
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from smartcore.config import Config
 from smartcore.config.runtime import runtime_directory
+from smartcore.database.live import is_step_of
 from smartcore.error import InputError, LauncherError
 from smartcore.launch import journal
 from smartcore.launch.finding import (
@@ -187,12 +188,15 @@ class Observer:
     def stop(self, names: Collection[str] = ()) -> list[Run]:
         """End runs by name, or all of them; models first, then databases.
 
+        :param names: of runs, or identifiers of databases
         :returns: what was running
         :raises InputError: a name that the experiment does not know
         :raises LauncherError: naming what survived, or runs on another host
         """
         runs = self.refresh()
-        unknown = set(names) - {run.name for run in runs}
+        named = {run.name for run in runs}
+        names = {own for name in names for own in self._shards_of(name, runs) or {name}}
+        unknown = names - named
         if unknown:
             known = ", ".join(dict.fromkeys(run.name for run in runs))
             raise InputError(f"no {', '.join(sorted(unknown))} in {self.path}; there are: {known}")
@@ -215,6 +219,12 @@ class Observer:
                 f" {', '.join(sorted(hosts))}; run there: smartcore stop {quote(str(self.path))}"
             )
         return chosen
+
+    def _shards_of(self, identifier: str, runs: Sequence[Run]) -> set[str]:
+        if identifier not in self.story.databases:
+            return set()
+        shards = {run.name for run in runs if run.kind == SHARD}
+        return {name for name in shards if is_step_of(identifier, name)}
 
 
 def _age(run: Run) -> timedelta:

@@ -111,7 +111,8 @@ def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
     for view in view_databases(observer):
         answers, problem = _ask(shell, view)
         everything = total(between(answers))
-        known = view.known
+        known, status = view.known, view.status
+        failed = status.reason if status and any(run.failed for run in view.runs) else ""
         yield {
             "experiment": observer.story.name,
             "path": str(observer.path),
@@ -125,7 +126,7 @@ def _databases(shell: Shell, observer: Observer) -> Iterator[dict[str, Json]]:
             "running": view.running,
             "memory": everything.memory,
             "keys": everything.keys,
-            "problem": problem or None,
+            "problem": problem or failed or None,
         }
 
 

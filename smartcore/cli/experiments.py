@@ -164,7 +164,8 @@ def named(runs: list[Run], name: str) -> Run:
 def stop(shell: Shell, path: Path, names: tuple[str, ...], as_json: bool) -> None:
     """Stop what the experiment in PATH runs: all of it, or what is NAMED.
 
-    Models go first, then databases. What has ended already is left as it is.
+    Models go first, then databases. What has ended already is left as it is. The identifier of a
+    database names all its shards.
 
     \b
     Examples:

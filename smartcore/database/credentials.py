@@ -68,6 +68,11 @@ def read_secret(path: str | os.PathLike[str]) -> tuple[str, str]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         username, password = found["username"], found["password"]
+    except FileNotFoundError:
+        raise DatabaseFileError(
+            f"there is no {path} any more: gc removes the passwords of databases that have ended;"
+            " start the database anew"
+        ) from None
     except OSError as error:
         whose = _whose(Path(path)) if isinstance(error, PermissionError) else ""
         raise DatabaseFileError(f"cannot read {path}: {error.strerror}{whose}") from error

@@ -10,7 +10,7 @@ from enum import StrEnum, auto
 
 from smartcore.error import InputError, InputTypeError, UnsupportedError
 from smartcore.log import get_logger
-from smartcore.spec.values import check_count
+from smartcore.spec.values import check_count, check_flag
 
 from .params import scalar_text
 
@@ -140,6 +140,8 @@ def colocation_settings(
             " letters, digits and any of _ . -"
         )
     cpus = check_count(db_cpus, "db_cpus", minimum=1)
+    if "allow_unauthenticated" in further:
+        check_flag(further["allow_unauthenticated"], "allow_unauthenticated")
     texts = {name: _option_text(name, value) for name, value in further.items()}
     inference = {name: text for name, text in texts.items() if name in _INFERENCE}
     if inference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,6 +145,15 @@ def _keeperless(place: Place, experiment: str) -> None:
     )
 
 
+def test_a_database_is_stopped_by_its_own_name_and_a_model_that_is_called_as_a_shard_goes_on(
+    place: Place,
+) -> None:
+    model = 'exp.create_model("orchestrator_1", exp.create_run_settings("sleep", "1000"))'
+    place.drive(OWNER.replace("exp.start(database)", f"exp.start(database, {model}, block=False)"))
+    told = place.run("stop", place.where / "owner", "orchestrator")
+    assert re.fullmatch(r"stopped orchestrator_0 \(\S+\)\n", told)
+
+
 def test_a_strangers_server_on_the_port_of_ours_is_left_alone(place: Place) -> None:
     owner, checkpoint = place.drive(OWNER)
     (server,) = place.jobs("owner")
@@ -152,6 +162,8 @@ def test_a_strangers_server_on_the_port_of_ours_is_left_alone(place: Place) -> N
     end(owner)
     os.kill(spawn.parse(server)[0], signal.SIGKILL)
     _gone(server)
+    (row,) = place.json("db", "list", place.where / "owner")
+    assert (row["state"], row["problem"]) == ("Failed", "killed by SIGKILL")
     arguments = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
     with subprocess.Popen(arguments, cwd=place.where, stdout=subprocess.DEVNULL) as stranger:
         try:

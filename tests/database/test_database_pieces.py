@@ -58,6 +58,11 @@ def test_a_file_without_a_secret_is_an_error(tmp_path: Path, text: str) -> None:
         read_secret(path)
 
 
+def test_a_secret_that_was_removed_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseFileError, match="have ended; start the database anew"):
+        read_secret(tmp_path / "auth.json")
+
+
 def test_a_secret_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatabaseFileError, match="cannot write"):
         write_secret(tmp_path / "missing" / "auth.json", "default", "x")

@@ -138,7 +138,7 @@ def test_bad_arguments_of_a_socket_are_refused(
 @pytest.mark.parametrize(
     "arguments",
     [{"port": "6379"}, {"port": True}, {"ifname": 3}, {"db_cpus": 1.0}, {"db_identifier": None},
-     {"maxclients": None}, {"maxclients": [1]}],
+     {"maxclients": None}, {"maxclients": [1]}, {"allow_unauthenticated": "yes"}],
 )  # fmt: skip
 def test_arguments_of_the_wrong_type_are_refused(
     model: Model, arguments: dict[str, object]

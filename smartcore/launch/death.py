@@ -1,7 +1,8 @@
-"""What the nodes of shards tell of servers that died, in files of a directory that all share.
+"""What nodes tell of servers that died, in files of a directory that all share.
 
-The program that runs a shard writes them at once. What its launcher tells of the end may take
-longer: run commands end slowly, and schedulers are asked now and then.
+The program that runs a shard, or a server next to a model, writes them at once. What a launcher
+tells of the end may take longer: run commands end slowly, and schedulers are asked now and then;
+of a server next to a model it tells nothing.
 """
 
 # Used by a program that must start quickly: nothing that takes long to import.
@@ -14,8 +15,8 @@ import os
 
 from smartcore.launch.filling import write_file
 
-# In the directory of a database, made before its shards run: clients of NFS remember for a while
-# that a directory was not there (nfs(5), "lookupcache").
+# In the directory of a database, made before its shards run, or of all notes from beside models.
+# Clients of NFS remember for a while that a directory was not there (nfs(5), "lookupcache").
 DIRECTORY = ".ended"
 
 TYPE_CHECKING = False  # `typing` takes long to import
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     class Death(TypedDict):
         """A server that ended, and was not told to.
 
-        ``tag`` is that of the step that it is a part of, ``returncode`` as ``subprocess`` counts,
-        ``output`` the file with its log.
+        ``tag`` is that of the step that it is a part of, or of the model's launch that it was made
+        for; ``returncode`` is as ``subprocess`` counts, ``output`` the file with its log.
         """
 
         tag: str
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 def tell_death(directory: str, index: int, death: Death) -> None:
     """Write it down for who looks there.
 
-    :param directory: of the database
-    :param index: the shard's place in its launch
+    :param directory: of the database, or of the notes
+    :param index: no other of this tag has it
     :raises OSError: it cannot be written
     """
     write_file(os.path.join(directory, DIRECTORY, f"{death['tag']}.{index}"), json.dumps(death))

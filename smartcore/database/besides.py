@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ class Besides:
         from .deathwatch import DeathWatch
 
         self.stop()
-        (self._directory / DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # they run by now, and need not end because the disk is full
+            (self._directory / DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._models = {
             **{tag: name for tag, name in self._models.items() if self._runs[name].active},
             **models,

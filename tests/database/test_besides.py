@@ -103,6 +103,14 @@ def test_a_model_that_ended_before_anybody_looked_after_it_is_no_exception(
     assert [text for text in caplog.messages if "m-db-n7 on n7 was killed" in text]
 
 
+def test_where_nothing_can_be_written_models_are_looked_after_in_vain(
+    tmp_path: Path, run: Run, besides: Besides
+) -> None:
+    (tmp_path / ".smartcore").touch()
+    besides.add({run.step.tag: run.name})
+    besides.ended(run)
+
+
 def test_a_new_driver_takes_no_death_of_an_earlier_launch_for_one_of_this(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,7 +73,7 @@ def make_ground(
         node_variable=known.node_variable if known else "",
         places=bool(name),
         ranks=known.rank_variables if known and together else (),
-        nodes=nodes_wanted(database),
+        nodes=nodes_wanted(database) if database.batch else 0,
         interfaces=(LOOPBACK_INTERFACE,) if here else (),
     )
 

@@ -63,7 +63,8 @@ class Ground:
     :param places: False if there is no run command, so that shards run wherever their job does
     :param ranks: variables that tell a shard its rank, if one command launches all of them; empty
         if each has a command of its own
-    :param nodes: how many nodes of a job that waits for them the shards are spread over
+    :param nodes: how many nodes of a job that waits for them the shards are spread over; 0 if they
+        do not run in one
     :param interfaces: where shards listen if the database does not say; none for the address of
         the node's own name
     """
@@ -74,7 +75,7 @@ class Ground:
     node_variable: str = ""
     places: bool = True
     ranks: tuple[str, ...] = ()
-    nodes: int = 1
+    nodes: int = 0
     interfaces: tuple[str, ...] = ()
 
     def meeting(self, tag: str) -> Path:
@@ -284,7 +285,8 @@ def _step(
 ) -> Step:
     resources = ground.resources[index]
     # Where the nodes are not known yet, one that starts all shards spreads them itself.
-    first = None if resources.hosts or ground.ranks else index % ground.nodes
+    spread = ground.nodes and not (resources.hosts or ground.ranks)
+    first = index % ground.nodes if spread else None
     return Step(
         name=name,
         tag=tag,

@@ -68,14 +68,11 @@ def read_secret(path: str | os.PathLike[str]) -> tuple[str, str]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         username, password = found["username"], found["password"]
-    except FileNotFoundError:
-        raise DatabaseFileError(
-            f"there is no {path} any more: gc removes the passwords of databases that have ended;"
-            " start the database anew"
-        ) from None
     except OSError as error:
-        whose = _whose(Path(path)) if isinstance(error, PermissionError) else ""
-        raise DatabaseFileError(f"cannot read {path}: {error.strerror}{whose}") from error
+        why = _whose(Path(path)) if isinstance(error, PermissionError) else ""
+        if isinstance(error, FileNotFoundError):
+            why = "; smartcore gc removes the passwords of databases that have ended"
+        raise DatabaseFileError(f"cannot read {path}: {error.strerror}{why}") from error
     except (ValueError, KeyError, TypeError):
         raise DatabaseFileError(f"{path} holds no username and password") from None
     return str(username), str(password)

@@ -146,8 +146,8 @@ def _ask(shell: Shell, view: DatabaseView) -> tuple[Sequence[ShardStatistics], s
         answers = view.ask(shell.registry)
     except SmartcoreError as error:
         return (), str(error)
-    problems = dict.fromkeys(answer.problem for answer in answers if answer.problem)
-    return answers, view.problem or next(iter(problems), "")
+    problems = [answer.problem or answer.save_problem for answer in answers]
+    return answers, view.problem or next(filter(None, problems), "")
 
 
 def _line(row: Mapping[str, Json], path: Path | None) -> dict[str, Json]:

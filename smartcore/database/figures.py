@@ -18,7 +18,8 @@ class Figures:
     """One shard over a span of time, or several in total.
 
     :param name: the shard
-    :param problem: why nothing is known; the numbers are None then
+    :param problem: why nothing is known, the numbers are None then; or why the last attempt to
+        write its data to disk failed
     :param memory: bytes used now
     :param memory_limit: bytes that may be used, 0 for no limit
     :param keys: how many there are now
@@ -65,6 +66,7 @@ def figures(
         return Figures(now.name, now.problem)
     told = Figures(
         now.name,
+        now.save_problem,
         memory=now.memory,
         memory_limit=now.memory_limit,
         keys=now.keys,
@@ -78,6 +80,7 @@ def figures(
         return told
     return Figures(
         now.name,
+        told.problem,
         memory=told.memory,
         memory_limit=told.memory_limit,
         keys=told.keys,
@@ -102,7 +105,7 @@ def between(
 
 def total(all_of: Iterable[Figures], name: str = "total") -> Figures:
     """The sum over those that answered. There is a limit of memory if each of them has one."""
-    known = [each for each in all_of if not each.problem and each.memory is not None]
+    known = [each for each in all_of if each.memory is not None]
     if not known:
         return Figures(name)
     limits = [each.memory_limit or 0 for each in known]

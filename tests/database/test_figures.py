@@ -64,6 +64,12 @@ def test_what_did_not_answer_has_dashes_and_nulls() -> None:
     assert set(facts(found).values()) == {None}
 
 
+def test_who_could_not_write_its_data_says_so_and_is_counted() -> None:
+    full = replace(LATER, save_problem="no room")
+    for found in (figures(full), figures(full, EARLIER, 1.0)):
+        assert (found.problem, total([found]).keys) == ("no room", 3)
+
+
 def test_shards_are_compared_by_name() -> None:
     other = replace(EARLIER, name="db_9", commands=0)
     (found,) = between([LATER], [other, EARLIER], 10.0)

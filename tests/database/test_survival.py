@@ -296,6 +296,7 @@ def test_a_checkpoint_for_which_there_is_no_room_is_told_and_the_one_before_it_s
     writer.refused("MISCONF")
     (found,) = statistics(database)
     assert found.save_problem
+    assert found.save_problem in exp.summary(databases=True)
     assert next_written.read_bytes() == whole
     exp.stop(database)
     (told,) = [text for text in caplog.messages if "could not write its checkpoint" in text]

@@ -77,7 +77,9 @@ def statistics(shard: ShardPlan, answers: Sequence[Reply]) -> ShardStatistics:
         uptime=timedelta(seconds=number("uptime_in_seconds")),
         saves=bool(points) or appends,
         saved=_saved(info),
-        save_problem="" if last == "ok" else f"the last background save ended with {last!r}",
+        save_problem=""
+        if last == "ok"
+        else "it could not write its last checkpoint, its output says why",
         unsaved=number("rdb_changes_since_last_save"),
         data=shard.directory if appends else data_path(shard),
         role=info.get("role", ""),

@@ -59,7 +59,7 @@ def test_a_file_without_a_secret_is_an_error(tmp_path: Path, text: str) -> None:
 
 
 def test_a_secret_that_was_removed_is_an_error_that_says_why(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseFileError, match="No such file .*; smartcore gc removes"):
+    with pytest.raises(DatabaseFileError, match="No such file or directory; smartcore gc removes"):
         read_secret(tmp_path / "auth.json")
 
 

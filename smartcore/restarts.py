@@ -99,7 +99,8 @@ class Restarts:
         from smartcore.launch.death import read_death, told_deaths
 
         directory = str(run.step.cwd)
-        told = [read_death(directory, file) for file in told_deaths(directory, {run.step.tag})]
+        files = sorted(told_deaths(directory, {run.step.tag}))
+        told = [read_death(directory, file) for file in files]
         deaths = [death for death in told if death is not None and death["name"] != run.name]
         if any(_key(death) in self._told for death in deaths):
             for death in deaths:

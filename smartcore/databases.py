@@ -62,7 +62,7 @@ class Databases:
         self.restarting: set[str] = set()
 
     def __iter__(self) -> Iterator[Orchestrator]:
-        return iter(self._running.values())
+        return iter(list(self._running.values()))  # used from several threads
 
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._running

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from smartcore.database import LiveDatabase
@@ -143,9 +144,9 @@ def _view(
     view = DatabaseView(identifier, checkpoint, tuple(own))
     try:
         known = _read(checkpoint, secrets=False)
-    except PathNotFoundError as error:
-        starts = f"{_STARTS}, or {checkpoint.name} was removed"
-        return replace(view, problem=starts if view.running else str(error))
+    except PathNotFoundError:
+        otherwise = _starting(observer, identifier) if view.running else "it ended before it served"
+        return replace(view, problem=f"{checkpoint.name} was removed, or {otherwise}")
     except SmartcoreError as error:
         return replace(view, problem=str(error))
     # An earlier life may have had more shards.
@@ -154,12 +155,19 @@ def _view(
     if not view.running:
         return view
     if not view.serves:
-        return replace(view, problem=_STARTS)
+        return replace(view, problem=_starting(observer, identifier))
     try:
         view = replace(view, known=_read(checkpoint, secrets=True))
     except SmartcoreError as error:
         return replace(view, problem=str(error))
     return replace(view, problem=_elsewhere(observer, view))
+
+
+def _starting(observer: Observer, identifier: str) -> str:
+    if observer.driver is not None:
+        return _STARTS
+    how = f"smartcore db stop {quote(str(observer.path))} --db {quote(identifier)}"
+    return f"its driver ended before it served; end it ({how}) and start it anew"
 
 
 def _read(checkpoint: Path, *, secrets: bool) -> LiveDatabase:

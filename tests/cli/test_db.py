@@ -137,12 +137,24 @@ def test_the_addresses_of_an_earlier_life_are_not_asked(lab: Lab, tmp_path: Path
     retell(lab, tmp_path, checkpoint["shards"][0]["tag"], "new-tag")
     plain, kept = lab.json("list", tmp_path)
     assert (plain["keys"], plain["problem"]) == (0, None)
-    assert (kept["keys"], kept["problem"]) == (None, "it is being started and does not serve yet")
+    end = f"end it (smartcore db stop {tmp_path} --db kept) and start it anew"
+    problem = f"its driver ended before it served; {end}"
+    assert (kept["keys"], kept["problem"]) == (None, problem)
     done = lab.run("connect", tmp_path, "--db", "kept")
-    assert (done.returncode, "does not serve yet" in done.stderr) == (1, True)
+    assert (done.returncode, problem in done.stderr) == (1, True)
     done = lab.run("top", tmp_path, "--once")
     assert "plain" in done.stdout or "orchestrator" in done.stdout
-    assert done.stderr == "kept: it is being started and does not serve yet\n"
+    assert done.stderr == f"kept: {problem}\n"
+
+
+def test_what_does_not_serve_yet_says_so_while_it_is_driven(lab: Lab) -> None:
+    file = lab.path / "kept" / "smartcore_db.json"
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        done = lab.run("connect", lab.path, "--db", "kept")
+        assert "was removed, or it is being started and does not serve yet" in done.stderr
+    finally:
+        away.rename(file)
 
 
 def retell(lab: Lab, path: Path, old: str, new: str) -> None:

@@ -11,7 +11,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from smartcore import Experiment
-from smartcore.database import Orchestrator
+from smartcore.database import Orchestrator, read_secret
 from smartcore.error import DatabaseError, InputError
 from smartcore.spec import Server
 
@@ -78,6 +78,7 @@ def client(database: Orchestrator) -> Client:
 
 def admin(database: Orchestrator, shard: int, **other: str) -> redis.Redis:
     assert database.live is not None
-    auth = json.loads(database.live.admin_file.read_text()) | other
+    username, password = read_secret(database.live.admin_file)
+    auth = {"username": username, "password": password} | other
     host, port = database.live.addresses[shard].split(":")
     return redis.Redis(host, int(port), **auth)

@@ -76,9 +76,8 @@ def client(database: Orchestrator) -> Client:
     return redis.Redis(host, int(port), **auth)
 
 
-def admin(database: Orchestrator, shard: int, **other: str) -> redis.Redis:
+def admin(database: Orchestrator, shard: int, password: str = "") -> redis.Redis:
     assert database.live is not None
-    username, password = read_secret(database.live.admin_file)
-    auth = {"username": username, "password": password} | other
+    username, own = read_secret(database.live.admin_file)
     host, port = database.live.addresses[shard].split(":")
-    return redis.Redis(host, int(port), **auth)
+    return redis.Redis(host, int(port), username=username, password=password or own)

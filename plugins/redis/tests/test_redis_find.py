@@ -106,7 +106,7 @@ def test_the_client_is_found_beside_the_server_or_by_its_variable(tmp_path: Path
     environment = {"PATH": str(tmp_path / "bin")}
     assert RedisBackend().find(environment).cli == str(beside)
     assert RedisBackend().find({**environment, "REDIS_CLI_PATH": str(named)}).cli == str(named)
-    with pytest.raises(DatabaseError, match="REDIS_CLI_PATH"):
+    with pytest.raises(DatabaseError, match=r"^REDIS_CLI_PATH names '/nonexistent'"):
         RedisBackend().find({**environment, "REDIS_CLI_PATH": "/nonexistent"})
 
 

@@ -155,15 +155,14 @@ def _version(executable: str, changed: int) -> str:
 
 
 def _client(search: Search, environment: Mapping[str, str], server: str, path: str) -> str:
-    named = environment.get(f"{search.name.upper()}_CLI_PATH") or environment.get("REDIS_CLI_PATH")
-    if named:
-        found = _program(named, search.clients, path)
-        if found is None:
-            raise DatabaseError(
-                f"{search.name.upper()}_CLI_PATH or REDIS_CLI_PATH names {named!r}, and that is no"
-                " program that can be run"
-            )
-        return found
+    for variable in (f"{search.name.upper()}_CLI_PATH", "REDIS_CLI_PATH"):
+        if named := environment.get(variable):
+            found = _program(named, search.clients, path)
+            if found is None:
+                raise DatabaseError(
+                    f"{variable} names {named!r}, and that is no program that can be run"
+                )
+            return found
     beside = (Path(server).with_name(name) for name in search.clients)
     near = next((str(each) for each in beside if _runs(each)), None)
     return near or next(

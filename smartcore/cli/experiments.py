@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,12 +55,13 @@ def status(shell: Shell, path: Path, watch: bool, as_json: bool) -> None:
     observer = observer_of(shell, path)
     runs = observer.refresh()
     _show(observer, runs, as_json)
-    while watch and any(run.active for run in runs):
-        # What another process drives can only be asked about.
-        time.sleep(WATCH_INTERVAL)
-        runs = observer.refresh()
-        click.clear()
-        _show(observer, runs, as_json)
+    with suppress(KeyboardInterrupt):
+        while watch and any(run.active for run in runs):
+            # What another process drives can only be asked about.
+            time.sleep(WATCH_INTERVAL)
+            runs = observer.refresh()
+            click.clear()
+            _show(observer, runs, as_json)
     if any(run.failed and not run.replaced for run in runs):
         raise click.exceptions.Exit(1)
 
@@ -129,7 +131,7 @@ def logs(shell: Shell, path: Path, name: str, errors: bool, follow: bool, as_jso
         stream = file.open("rb")
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
-    with stream:
+    with stream, suppress(KeyboardInterrupt):
         if as_json:
             text = stream.read().decode(errors="replace")
             print_json({"name": name, "file": str(file), "text": text})

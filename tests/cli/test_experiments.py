@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from smartcore import Experiment
 exp = Experiment("exp", launcher="local")
 sh = lambda name, text: exp.create_model(name, exp.create_run_settings("sh", ["-c", text]))
 exp.start(sh("bad", "echo out; echo err >&2; exit 3"))
-exp.start(sh("one", "sleep 1000"), sh("two", "sleep 1000"), block=False)
+exp.start(sh("one", "sleep 1000"), sh("two", "echo begun; sleep 1000"), block=False)
 print("ready", flush=True)
 sys.stdin.read()
 exp.stop("one", "two")
@@ -83,6 +84,20 @@ def test_logs_are_printed_apart_and_names_are_checked(
     unknown = smartcore("logs", path, "nobody")
     assert unknown.returncode == 1
     assert "no nobody in this experiment; there are: bad, one, two" in unknown.stderr
+
+
+def test_logs_are_followed_until_ctrl_c(driver: tuple[subprocess.Popen[str], Path]) -> None:
+    following = subprocess.Popen(
+        [sys.executable, "-m", "smartcore", "logs", str(driver[1]), "two", "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout is not None
+    assert following.stdout.readline() == "begun\n"
+    following.send_signal(signal.SIGINT)
+    assert following.communicate(timeout=60) == ("", "")
+    assert following.returncode == 0
 
 
 def test_one_model_is_stopped_from_another_shell_and_the_others_go_on(

@@ -104,6 +104,21 @@ def check_further(given: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in given.items() if name in KNOWN}
 
 
+def check_batch_only(name: str, given: Mapping[str, str | None], *, batch: bool) -> None:
+    """Tell of arguments that only a batch job has a use for.
+
+    :param name: of the database
+    :raises InputTypeError: one is no text
+    """
+    told = [arg for arg, value in given.items() if value is not None and check_text(value, arg)]
+    if told and not batch:
+        log.warning(
+            "%s: for batch jobs, and the database %r is none; ignored (batch=True makes it one)",
+            ", ".join(told),
+            name,
+        )
+
+
 def check_arguments(given: object) -> dict[str, str | None]:
     """Arguments of a run command.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from smartcore.error import (
     DatabaseError,
     DatabaseFileError,
+    InputTypeError,
     PathNotFoundError,
     SmartcoreError,
 )
@@ -248,9 +249,15 @@ def describe(
 ) -> tuple[Orchestrator, LiveDatabase, DatabaseBackend]:
     """The description of a database by its checkpoint, whether or not it runs; it is not bound.
 
+    :raises InputTypeError: not a path
     :raises PathNotFoundError: there is no such file
     :raises DatabaseFileError: it cannot be read
     """
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise InputTypeError(
+            f"the checkpoint is a {type(checkpoint).__name__}; give the path of a database's"
+            " checkpoint_file"
+        )
     path = Path(checkpoint).expanduser().absolute()
     live = read_checkpoint(path)
     placing = live.placing

@@ -16,6 +16,7 @@ from smartcore.spec.values import check_count, check_flag, check_hosts, check_te
 from .arguments import (
     check_argument,
     check_arguments,
+    check_batch_only,
     check_further,
     check_identifier,
     check_interface,
@@ -117,6 +118,9 @@ class Orchestrator(EntityList[DBNode]):
         self._batch = check_flag(batch, "batch")
         self._user_hosts = [] if hosts is None else check_hosts(hosts, "hosts")
         self._hosts = list(self._user_hosts)
+        check_batch_only(
+            self.name, {"account": account, "time": time, "queue": queue}, batch=self._batch
+        )
         self.account, self.time, self.alloc, self.queue = account, time, alloc, queue
         self.single_cmd = check_flag(single_cmd, "single_cmd")
         if allow_unauthenticated is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from smartcore.database import Orchestrator, Runner, reconnect, start_database
 from smartcore.database.checkpoint import read_checkpoint
-from smartcore.error import DatabaseError, DatabaseFileError, PathNotFoundError
+from smartcore.error import DatabaseError, DatabaseFileError, InputTypeError, PathNotFoundError
 from smartcore.registry import Registry
 from smartcore.spec import DatabaseBackend
 
@@ -93,3 +93,8 @@ def test_a_checkpoint_without_its_secrets_is_an_error(
     live.admin_file.unlink()
     with pytest.raises(DatabaseFileError, match="cannot read"):
         read_checkpoint(Path(database.checkpoint_file))
+
+
+def test_what_is_no_path_is_no_checkpoint() -> None:
+    with pytest.raises(InputTypeError, match="checkpoint is a int"):
+        reconnect(3, Registry())  # type: ignore[arg-type]

@@ -79,6 +79,18 @@ def test_arguments_of_an_inference_module_are_ignored_with_one_warning(
     assert database.resources().cpus_per_task == 4
 
 
+def test_arguments_of_batch_jobs_are_told_of_where_there_is_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Orchestrator(batch=True, time="01:00:00", queue="debug")
+    assert not caplog.records
+    Orchestrator(time="01:00:00", queue="debug")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("time, queue: for batch jobs")
+    with pytest.raises(InputTypeError, match="account"):
+        Orchestrator(batch=True, account=7)  # type: ignore[arg-type]
+
+
 def test_settings_are_kept_until_the_start(tmp_path: Path) -> None:
     database = Orchestrator(tmp_path)
     database.set_max_memory("3gb")

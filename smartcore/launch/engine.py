@@ -258,13 +258,16 @@ class Engine:
         self._fill()
 
     def _fill(self) -> None:
-        starting, refused = self._waiting.next()
-        for run, reason in refused:
-            self._end(run, _not_started(reason))
-        if starting:
-            self._start(starting)
+        again = True
+        while again:  # who could not be started leaves room, or is tried once more
+            starting, refused = self._waiting.next()
+            for run, reason in refused:
+                self._end(run, _not_started(reason))
+            again = bool(refused)
+            if starting:
+                again |= self._start(starting)
 
-    def _start(self, batch: Sequence[Run]) -> None:
+    def _start(self, batch: Sequence[Run]) -> bool:
         works, refused = works_of(batch)
         if works:
             self._before_start([run for _, runs in works for run in runs])
@@ -289,6 +292,7 @@ class Engine:
         for run, error in refused:
             self._waiting.freed(run)
             self._end(run, _not_started(error))
+        return bool(refused)
 
     def _heard(self, job: JobId, status: Status) -> None:
         run = self._active.get(job)

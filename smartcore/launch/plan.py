@@ -101,7 +101,7 @@ class Pool:
             return ""
         unknown = [host for host in need.hosts if host not in self.nodes]
         if unknown:
-            return f"{', '.join(unknown)} is not in the allocation ({_names(self.nodes)})"
+            return f"{', '.join(unknown)} is not in the allocation ({names_of(self.nodes)})"
         largest = max(self.nodes.values(), key=lambda node: node.cpus, default=None)
         if largest is None:
             return "the allocation has no nodes"
@@ -259,7 +259,7 @@ def plan(
         for shares in ended:
             pool.give_back(shares)
         going, turn = [], turn + 1
-    beside = _names([name for name, _ in (*running, *steps) if name in lasting])
+    beside = names_of([name for name, _ in (*running, *steps) if name in lasting])
     no_room = f"there is no room for it beside {beside}"
     return first + [planned.get(name) or Planned(name, (), 0, no_room) for name, _ in steps]
 
@@ -303,6 +303,11 @@ class Queue:
         self._waiting.pop(name, None)
         self._overtaken.pop(name, None)
 
+    def without_room(self, pool: Pool) -> list[str]:
+        """Those for which there is no place in ``pool``."""
+        fits = {needs: pool.fit(needs) is not None for needs in set(self._waiting.values())}
+        return [name for name, needs in self._waiting.items() if not fits[needs]]
+
     def next(self) -> list[tuple[str, Shares]]:
         """Those that start now, with their places, which are taken."""
         started: list[tuple[str, Shares]] = []
@@ -327,7 +332,8 @@ class Queue:
         return started
 
 
-def _names(nodes: Iterable[str]) -> str:
+def names_of(nodes: Iterable[str]) -> str:
+    """The first of them, and how many more there are."""
     names = list(nodes)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
@@ -342,7 +348,7 @@ def _needed(need: Need) -> str:
     if need.memory:
         parts.append(f"and {need.memory / 2**20:.0f} MiB each")
     if need.excluded:
-        parts.append(f"without {_names(sorted(need.excluded))}")
+        parts.append(f"without {names_of(sorted(need.excluded))}")
     return " ".join(parts)
 
 

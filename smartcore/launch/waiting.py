@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from smartcore.error import SmartcoreError
-from smartcore.launch.plan import Pool, Queue, placement
-from smartcore.launch.run import Run
+from smartcore.launch.plan import Pool, Queue, names_of, placement
+from smartcore.launch.run import SHARD, Run
 from smartcore.log import get_logger
 from smartcore.spec import Node, Tag
 
@@ -81,9 +81,10 @@ class Waiting:
                 self._limited += run.limited
                 starting.append(run)
             self._line.popleft()
+        starting += self._placed()
+        refused += self._without_room()
         for run, _ in refused:
             del self._runs[run.step.tag]
-        starting += self._placed()
         for run in starting:
             del self._runs[run.step.tag]
         return starting, refused
@@ -91,14 +92,34 @@ class Waiting:
     def _placed(self) -> list[Run]:
         started = []
         for allocation, places in self._places.items():
-            for tag, shares in places.queue.next() if places is not None else ():
+            if places is None:
+                continue
+            for tag, shares in places.queue.next():
                 run = self._runs[Tag(tag)]
                 run.shares = shares
                 if run.place is not None:
                     placed = run.place(placement(shares, allocation))
                     run.step = replace(placed, tag=run.step.tag)
+                places.hold(run)
                 started.append(run)
         return started
+
+    def _without_room(self) -> list[tuple[Run, str]]:
+        found = []
+        for places in filter(None, self._places.values()):
+            beside = [run for run in places.shards if run.active and not run.stopping]
+            if not beside or not len(places.queue):
+                continue
+            room = Pool(places.pool.nodes.values())
+            for shard in beside:
+                room.take(shard.shares)
+            names = names_of(sorted(shard.name for shard in beside))
+            why = f"there is no room for it beside {names}; ask for more cores, or fewer shards"
+            for tag in places.queue.without_room(room):
+                places.queue.remove(tag)
+                run = self._runs[Tag(tag)]
+                found.append((run, f"{run.name} cannot run in the allocation: {why}"))
+        return found
 
     def adopt(self, run: Run) -> None:
         """Count one that another process started."""
@@ -112,12 +133,14 @@ class Waiting:
             run.shares = ()
         else:
             places.pool.take(run.shares)
+            places.hold(run)
 
     def freed(self, run: Run) -> None:
         """One that was started has ended."""
         places = self._places.get(run.step.resources.allocation)
         if run.shares and places is not None:
             places.pool.give_back(run.shares)
+            places.let_go(run)
         elif run.bundle is None:
             self._limited -= run.limited
 
@@ -149,3 +172,12 @@ class _Places:
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.pool = Pool(nodes)
         self.queue = Queue(self.pool)
+        self.shards: list[Run] = []  # they do not end by themselves
+
+    def hold(self, run: Run) -> None:
+        if run.kind == SHARD:
+            self.shards.append(run)
+
+    def let_go(self, run: Run) -> None:
+        if run in self.shards:
+            self.shards.remove(run)

@@ -12,7 +12,7 @@ from smartcore.error import LauncherError
 from smartcore.launch import journal
 from smartcore.launch.engine import Engine
 from smartcore.launch.journal import Journal
-from smartcore.launch.run import Run
+from smartcore.launch.run import SHARD, Run
 from smartcore.spec import (
     ABSENT,
     Answer,
@@ -168,6 +168,34 @@ def test_what_can_never_run_fails_before_it_is_started_and_the_others_go_on(
     assert (large.status.state, large.status.cause) == (State.FAILED, Cause.START_FAILURE)
     assert "large cannot run in the allocation" in large.status.reason
     assert launcher.names == ["small"]
+
+
+def test_what_has_no_room_beside_databases_fails_and_does_not_wait_for_their_end(
+    launcher: Allocated, engine: Engine
+) -> None:
+    first = replace(make_run("a", tasks=4), kind=SHARD, limited=False)
+    model = make_run("model", tasks=6)
+    engine.submit([first, model])
+    assert model.status.state is State.FAILED
+    assert "no room for it beside a; ask for more cores" in model.status.reason
+    fits, waits = make_run("fits", tasks=4), make_run("waits", tasks=4)
+    engine.submit([fits, waits])
+    assert [run.status.state for run in (fits, waits)] == [State.RUNNING, State.QUEUED]
+    first.stopping = True  # its place is about to be free: it is restarted, for instance
+    engine.submit([again := make_run("again", tasks=8)])
+    assert again.status.state is State.QUEUED
+    end(launcher, engine, first)
+    end(launcher, engine, fits, waits)
+    assert again.status.state is State.RUNNING
+
+
+def test_one_that_could_not_be_started_leaves_its_place_to_the_next(
+    launcher: Allocated, engine: Engine
+) -> None:
+    refused, other = make_run("refused", tasks=8), make_run("other", tasks=8)
+    engine.submit([refused, other])
+    assert refused.status.reason == "no such queue"
+    assert other.status.state is State.RUNNING
 
 
 def test_one_that_waits_for_a_place_can_be_stopped(launcher: Allocated, engine: Engine) -> None:

@@ -183,18 +183,19 @@ def test_what_has_no_room_beside_databases_fails_and_does_not_wait_for_their_end
     assert [run.status.state for run in (fits, waits)] == [State.RUNNING, State.QUEUED]
     first.stopping = True  # its place is about to be free: it is restarted, for instance
     engine.submit([again := make_run("again", tasks=8)])
-    assert again.status.state is State.QUEUED
+    assert "again" not in launcher.names
     end(launcher, engine, first)
     end(launcher, engine, fits, waits)
-    assert again.status.state is State.RUNNING
+    assert launcher.names[-1] == "again"
 
 
-def test_one_that_could_not_be_started_leaves_its_place_to_the_next(
+def test_those_that_could_not_be_started_leave_their_place_to_the_next(
     launcher: Allocated, engine: Engine
 ) -> None:
-    refused, other = make_run("refused", tasks=8), make_run("other", tasks=8)
-    engine.submit([refused, other])
-    assert refused.status.reason == "no such queue"
+    wanted, other = make_run("refused", tasks=8), make_run("other", tasks=8)
+    refused = [replace(wanted, step=replace(wanted.step, tag=Tag(f"{i}"))) for i in range(4)]
+    engine.submit([*refused, other])
+    assert {run.status.reason for run in refused} == {"no such queue"}
     assert other.status.state is State.RUNNING
 
 

@@ -182,7 +182,7 @@ def test_what_has_no_room_beside_databases_fails_and_does_not_wait_for_their_end
     engine.submit([fits, waits])
     assert [run.status.state for run in (fits, waits)] == [State.RUNNING, State.QUEUED]
     first.stopping = True  # its place is about to be free: it is restarted, for instance
-    engine.submit([again := make_run("again", tasks=8)])
+    engine.submit([make_run("again", tasks=8)])
     assert "again" not in launcher.names
     end(launcher, engine, first)
     end(launcher, engine, fits, waits)

@@ -22,7 +22,7 @@ from smartcore.launch.step import StepBuilder
 from smartcore.log import get_logger
 from smartcore.registry import Registry
 from smartcore.shards import Book, ShardRunner
-from smartcore.spec import DatabaseBackend, Saved, ShardPlan, Source, Status
+from smartcore.spec import DatabaseBackend, Saved, ShardPlan, Source, State, Status
 
 # Imported where they are used: `from smartcore import Experiment` stays quick.
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Restarts:
         from smartcore.database.kept import kept_all, loss
 
         told = [what]
-        if status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}:
+        if perhaps_out_of_memory(status):
             told.append("if nobody killed it, its host ran out of memory: set_max_memory(...)")
         for live in self._databases.live:
             shards = [shard for shard in live.shards if live.step_of(shard.index).name == run.name]
@@ -338,3 +338,9 @@ def _named(death: Death) -> str:
 
 def _shown(death: Death) -> str:
     return _named(death) + report.ending(Path(death["output"]))
+
+
+def perhaps_out_of_memory(status: Status) -> bool:
+    """True of a death by SIGKILL that nobody is known to have asked for."""
+    killed = status.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}
+    return killed and status.state is not State.CANCELLED

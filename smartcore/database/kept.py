@@ -27,7 +27,7 @@ def loss(saved: Saved | None, ended: datetime, *, whole: bool = False) -> str:
     if saved is None:
         return (
             "all its data are lost, as no checkpoint of them was written;"
-            " enable_checkpoints(seconds) has one written so often"
+            " enable_checkpoints(seconds) has one written so often, if something changed"
         )
     seconds = (ended - saved.written).total_seconds()
     if whole or seconds <= 0:

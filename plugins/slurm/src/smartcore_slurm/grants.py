@@ -20,7 +20,7 @@ logger = logging.getLogger("smartcore")
 NOWHERE = (
     "srun needs an allocation, and there is none here: start the driver inside salloc or sbatch,"
     " give the run settings alloc= (smartcore.wlm.slurm.get_allocation() makes one), or give the"
-    " model batch settings"
+    " model batch settings (a database: batch=True)"
 )
 # srun itself waits for nodes that boot.
 USABLE = ("RUNNING", "CONFIGURING", "SUSPENDED")

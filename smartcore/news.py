@@ -10,7 +10,7 @@ from smartcore.databases import Databases
 from smartcore.error import ConfigError
 from smartcore.launch import report
 from smartcore.launch.farewell import some
-from smartcore.launch.journal import Journal, read_stopped, read_stops
+from smartcore.launch.journal import Journal, read_stops, stopped_by_shell
 from smartcore.launch.listeners import EndListener, Listeners
 from smartcore.launch.run import SHARD, Run
 from smartcore.launch.story import heed, is_unexplained
@@ -98,7 +98,7 @@ class News:
     def _shard_ended(self, run: Run) -> None:
         # One that ends before its database serves is told of by the start's own error. One that
         # ends with code 0, or was cancelled, was told to, but not from here: by somebody else.
-        wanted = run.status.cause is Cause.STOPPED or self.stopped_by_shell(run)
+        wanted = run.status.cause is Cause.STOPPED or stopped_by_shell(self._path, run)
         if run.name not in self._databases.shards:
             return
         if run.failed or not wanted:
@@ -112,16 +112,8 @@ class News:
             return
         # Of a server that ends as it is told to, a scheduler need not know that it was told.
         told = run.kind == SHARD and (run.stopping or self._restarts.told_elsewhere(run))
-        if told or self.stopped_by_shell(run):
+        if told or stopped_by_shell(self._path, run):
             heed(run, {run.step.tag})
-
-    def stopped_by_shell(self, run: Run) -> bool:
-        """True if somebody who does not drive this experiment asked for its end."""
-        try:
-            return run.step.tag in read_stopped(self._path)
-        except ConfigError as error:
-            log.warning("%s", error)
-            return False
 
     def on_end(self, listener: EndListener) -> None:
         """Call ``listener`` for each end from now on, from a thread of its own."""

@@ -16,6 +16,7 @@ from smartcore.database.orchestrator import CHECKPOINT_FILE
 from smartcore.databases import Databases
 from smartcore.error import DatabaseError, PathNotFoundError, UnsupportedError
 from smartcore.launch import report
+from smartcore.launch.journal import stopped_by_shell
 from smartcore.launch.process import verdict
 from smartcore.launch.run import Run
 from smartcore.launch.step import StepBuilder
@@ -56,17 +57,21 @@ def _take_up(live: LiveDatabase) -> str:
 
 
 class Restarts:
-    """Brings back databases of one experiment."""
+    """Brings back databases of one experiment.
+
+    :param path: its directory
+    """
 
     def __init__(
         self,
+        path: Path,
         databases: Databases,
         book: Book,
         registry: Registry,
         config: Config,
         builder: StepBuilder,
     ) -> None:
-        self._databases, self._book = databases, book
+        self._path, self._databases, self._book = path, databases, book
         self._registry, self._config, self._builder = registry, config, builder
         self._told: set[tuple[str, str]] = set()
         databases.on_death = self._foretell
@@ -101,7 +106,11 @@ class Restarts:
         directory = str(run.step.cwd)
         files = sorted(told_deaths(directory, {run.step.tag}))
         told = [read_death(directory, file) for file in files]
-        deaths = [death for death in told if death is not None and death["name"] != run.name]
+        deaths = [
+            death
+            for death in told
+            if death is not None and death["name"] != run.name and self._is_news(run, death)
+        ]
         if any(_key(death) in self._told for death in deaths):
             for death in deaths:
                 self._tell_part(run, death)
@@ -118,11 +127,19 @@ class Restarts:
 
     def _end_foretold(self, run: Run, death: Death) -> Status | None:
         if death["name"] == run.name:
-            return _status(death)
+            return _status(death) if death["returncode"] else None
         # One of several that one command started: their step ends when the command does.
-        if run.name in self._databases.shards:
+        if run.name in self._databases.shards and self._is_news(run, death):
             self._tell_part(run, death)
         return None
+
+    def _is_news(self, run: Run, death: Death) -> bool:
+        # Servers that are told to end do so with code 0, before their launcher tells.
+        if death["returncode"]:
+            return True
+        own = [live for live in self._databases.live if run.step in live.steps]
+        followed = any(live.identifier in self._databases.followed for live in own)
+        return not (followed or stopped_by_shell(self._path, run))
 
     def _tell_part(self, run: Run, death: Death) -> None:
         if _key(death) not in self._told:
@@ -293,8 +310,7 @@ class Restarts:
         if not mute and len(going) == len(runs):
             return self._save_and_end(live, going, backend)
         if mute:
-            seconds = patience.total_seconds()
-            log.warning("%s: no answer within %g s; ending it", ", ".join(mute), seconds)
+            log.warning("%s: no answer; ending what is left of it", ", ".join(mute))
             self._book.engine.stop(list(dict.fromkeys(going[name] for name in mute)))
         ended = {name: run for name, run in runs.items() if run is None or not run.active}
         whole = {shard.name for shard in live.shards if kept_all(backend, shard)}

@@ -23,7 +23,7 @@ from smartcore.launch.check import Startable, databases_of, models_of, shard_nam
 from smartcore.launch.consequences import attempt_after, concerned_by
 from smartcore.launch.engine import Engine
 from smartcore.launch.farewell import some, warn_at_exit
-from smartcore.launch.journal import Journal
+from smartcore.launch.journal import Journal, stopped_by_shell
 from smartcore.launch.policy import DEFAULT, OnFailure, Policy
 from smartcore.launch.process import ensure_directory
 from smartcore.launch.run import MODEL, Run
@@ -78,7 +78,7 @@ class Session:
         builder = StepBuilder(registry)
         self.databases = Databases(path, registry, config, builder, self)
         self.roster = Roster(path, self.databases)
-        self.restarts = Restarts(self.databases, self, registry, config, builder)
+        self.restarts = Restarts(path, self.databases, self, registry, config, builder)
         self.steps = Steps(
             path, registry, config, builder, self.databases, self.roster, lambda: self.engine
         )
@@ -248,7 +248,7 @@ class Session:
     def _again(self, run: Run, status: Status) -> Run | None:
         # Called before anybody can see that it has ended.
         again = attempt_after(run, status)
-        if again is None or (status.state is State.LOST and self.news.stopped_by_shell(run)):
+        if again is None or (status.state is State.LOST and stopped_by_shell(self.path, run)):
             return None
         report.set_aside(run)
         try:

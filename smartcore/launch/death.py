@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class Death(TypedDict):
-        """A server that ended, and was not told to.
+        """A server that ended, and was not told to by a signal to what runs it. With code 0 it may
+        have been told to by a client.
 
         ``tag`` is that of the step that it is a part of, or of the model's launch that it was made
         for; ``returncode`` is as ``subprocess`` counts, ``output`` the file with its log.

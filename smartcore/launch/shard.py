@@ -273,10 +273,13 @@ class Shard:
                     told = told or number in ENDING
                     if not self._ended():
                         os.kill(self._pid, number)
-        if self._status and not told:
-            say(f"{self.name} on {self.node} {describe(self._status)}{self._shown(_FEW)}")
-            self._tell_death(self._status)
-        return self._status or 0
+        status = self._status or 0
+        if not told:
+            # With code 0 it ended as it was told to, but not from here: who asked it knows.
+            if status:
+                say(f"{self.name} on {self.node} {describe(status)}{self._shown(_FEW)}")
+            self._tell_death(status)
+        return status
 
     def _tell_death(self, status: int) -> None:
         death: Death = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -161,11 +162,11 @@ def use(exp: Experiment, name: str = "model") -> str:
     return (path / f"{name}.out").read_text().strip()
 
 
-def kill_server(database: Orchestrator, shard: int = 0) -> None:
-    """Kill the server of one shard."""
+def kill_server(database: Orchestrator, shard: int = 0, number: int = signal.SIGKILL) -> None:
+    """Send the server of one shard a signal."""
     shown = f"redis-server {database.get_address()[shard]}"
     (server,) = [each for each in psutil.process_iter() if shown in " ".join(arguments(each))]
-    server.kill()
+    server.send_signal(number)
 
 
 def arguments(process: psutil.Process) -> list[str]:

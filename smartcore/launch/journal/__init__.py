@@ -25,7 +25,15 @@ a line of its own. Neither arguments nor variables are in it, so nothing secret 
 """
 
 from smartcore.launch.journal.files import DIRECTORY
-from smartcore.launch.journal.reading import read, read_stopped, read_stops
+from smartcore.launch.journal.reading import read, read_stopped, read_stops, stopped_by_shell
 from smartcore.launch.journal.writing import Journal, note_stopped
 
-__all__ = ["DIRECTORY", "Journal", "note_stopped", "read", "read_stopped", "read_stops"]
+__all__ = [
+    "DIRECTORY",
+    "Journal",
+    "note_stopped",
+    "read",
+    "read_stopped",
+    "read_stops",
+    "stopped_by_shell",
+]

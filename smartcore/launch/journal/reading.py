@@ -57,6 +57,17 @@ def read_stopped(experiment: Path) -> set[Tag]:
     return {tag for stop in read_stops(experiment) for tag in stop.tags}
 
 
+def stopped_by_shell(experiment: Path, run: Run) -> bool:
+    """True if somebody who does not drive the experiment asked for the end of this run; it is
+    False, with a warning, if that cannot be read.
+    """
+    try:
+        return run.step.tag in read_stopped(experiment)
+    except ConfigError as error:
+        log.warning("%s", error)
+        return False
+
+
 def read(experiment: Path) -> Story:
     """Merge the journals of an experiment.
 

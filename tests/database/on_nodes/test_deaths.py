@@ -11,6 +11,8 @@ import pytest
 from placing import arguments, kill_server
 
 from smartcore import Experiment
+from smartcore.launch.death import DIRECTORY
+from smartcore.launch.journal import note_stopped, read
 from smartcore.spec import State
 from smartcore.testing.running import wait_until
 
@@ -67,3 +69,22 @@ def test_one_of_several_that_one_command_started_is_told_of_while_the_others_go_
     assert first == [
         f"orchestrator_{i} on {database.hosts[i]} was killed by SIGKILL" for i in (0, 1, 2)
     ]
+
+
+def test_one_of_several_that_was_told_to_end_is_told_of_unless_a_shell_noted_that_it_stops_them(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = exp.create_database(db_nodes=3, single_cmd=True, run_args={"together": "no"})
+    exp.start(database)
+    names = [f"orchestrator_{i} on {node}" for i, node in enumerate(database.hosts)]
+    kill_server(database, 1, signal.SIGTERM)
+    wait_until(lambda: f"{names[1]} ended with exit code 0; " in caplog.text)
+    assert "Experiment.restart('orchestrator') brings it back" in caplog.text
+    note_stopped(Path(exp.exp_path), read(Path(exp.exp_path)).runs)
+    kill_server(database, 0, signal.SIGTERM)
+    ended = Path(database.path) / DIRECTORY
+    wait_until(lambda: len(list(ended.iterdir())) == 2)
+    kill_server(database, 2)
+    wait_until(lambda: f"{names[2]} was killed by SIGKILL; " in caplog.text)
+    exp.wait("orchestrator", timeout=60)
+    assert names[0] not in caplog.text

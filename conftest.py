@@ -1,12 +1,15 @@
 """Fails a run of the tests that leaves processes behind; names them, and ends them. Lets tests
-press Ctrl-C however the run was started, and take their time.
+press Ctrl-C however the run was started, and take their time. Keeps sockets and indices of tests
+out of their user's own runtime directory.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +23,7 @@ from hypothesis import settings
 # All that a run starts inherits it, also by way of a keeper or a scheduler. A run within a run adds
 # its own. No SMARTCORE_ in front: some tests remove these.
 RUNS = "TEST_RUNS"
+RUNTIME = "SMARTCORE_RUNTIME_DIR"
 # Seconds that what was told to end may take; a keeper goes when it has nothing left to keep.
 PATIENCE = 20
 
@@ -28,16 +32,27 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 _run = uuid.uuid4().hex
 _left = pytest.StashKey[list[str]]()
 _place = pytest.StashKey[Path]()
+_runtime = pytest.StashKey[str]()
 
 
 # No example fails for being slow: the host may be busy.
 settings.register_profile("unhurried", settings(deadline=None))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("unhurried")
     _hear_signals()
     os.environ[RUNS] = " ".join([*os.environ.get(RUNS, "").split(), _run])
+    if RUNTIME not in os.environ:
+        # Paths of sockets are short, those of tests are long. What is killed leaves its own there.
+        os.environ[RUNTIME] = config.stash[_runtime] = tempfile.mkdtemp(prefix="sc-", dir="/tmp")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    made = config.stash.get(_runtime, "")
+    if made:
+        shutil.rmtree(made, ignore_errors=True)  # a test may still end that writes there
+        del os.environ[RUNTIME]
 
 
 def _hear_signals() -> None:

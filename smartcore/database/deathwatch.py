@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcore.launch.death import read_death, told_deaths
+
+from .looking import Looker
 
 if TYPE_CHECKING:
     from smartcore.launch.death import Death
@@ -42,23 +43,19 @@ class DeathWatch:
         self._running, self._tell, self._interval = running, tell, interval
         self._seen: set[str] = set()
         self._told: set[str] = set()
-        self._over = threading.Event()
-        # It must not keep a driver that ends from ending.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._looker = Looker(name, self._run, _PATIENCE)
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._looker.start()
 
     def stop(self) -> None:
         """Look no more; return when nothing is told any more."""
-        self._over.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+        self._looker.stop()
 
     def _run(self) -> None:
         # Nothing tells of a file that another host writes.
-        while self._running() and not self._over.wait(self._interval):
+        while self._running() and not self._looker.pause(self._interval):
             self._look()
 
     def _look(self) -> None:

@@ -15,7 +15,6 @@ first columns of the first two files are those that users of SmartSim know.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from smartcore.log import get_logger
 from smartcore.spec import ShardStatistics
 
 from .figures import between
+from .looking import Looker
 
 log = get_logger(__name__)
 
@@ -72,19 +72,15 @@ class Sampler:
         self._before: Sequence[ShardStatistics] = ()
         self._last = 0.0
         self._problem = ""
-        self._over = threading.Event()
-        # It must not keep a driver that ends from ending.
-        self._thread = threading.Thread(target=self._run, name=f"{identifier} sampler", daemon=True)
+        self._looker = Looker(f"{identifier} sampler", self._run, _PATIENCE)
 
     def start(self) -> None:
         """Take the first sample now."""
-        self._thread.start()
+        self._looker.start()
 
     def stop(self) -> None:
         """Take no more samples; return when the last one is written."""
-        self._over.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+        self._looker.stop()
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -94,7 +90,7 @@ class Sampler:
             except (OSError, SmartcoreError) as error:
                 self._warn(f"cannot write telemetry to {self._directory}: {error}")
             due = max(due + self._interval, time.monotonic())
-            if self._over.wait(due - time.monotonic()):
+            if self._looker.pause(due - time.monotonic()):
                 return
 
     def _sample(self) -> None:

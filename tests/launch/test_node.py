@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,15 +145,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     runtime = Path(f"/tmp/sc-node-{os.getpid()}-{time.monotonic_ns()}")
     made = Bench(tmp_path, runtime)
     yield made
-    for task in made.started:
-        if task.poll() is None:
-            task.kill()
-        task.communicate(timeout=TIMEOUT)
-    wait_until(lambda: all(start_time(pid) is None for pid in made.servers()))
-    # What had a server may still be about to remove its socket.
-    wait_until(lambda: not runtime.exists() or not list(runtime.iterdir()))
-    if runtime.exists():
-        runtime.rmdir()
+    try:
+        for task in made.started:
+            if task.poll() is None:
+                task.kill()
+            task.communicate(timeout=TIMEOUT)
+        wait_until(lambda: all(start_time(pid) is None for pid in made.servers()))
+        # What had a server may still be about to remove its socket.
+        wait_until(lambda: not runtime.exists() or not list(runtime.iterdir()))
+    finally:
+        shutil.rmtree(runtime, ignore_errors=True)
 
 
 def end_of(task: Task) -> tuple[int, str, str]:

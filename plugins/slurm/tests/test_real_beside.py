@@ -9,23 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from db_clients import said
+from db_clients import CORES, said
 from slurm_cluster import Cluster
 
 from smartcore import Experiment
 from smartcore.spec import State
 from smartcore.testing.running import wait_until
 
-# The cores of the program, and those of its database.
-CORES = """
-import json, os, redis
-def allowed(pid):
-    lines = open(f"/proc/{pid}/status").read().splitlines()
-    return next(line.split()[1] for line in lines if line.startswith("Cpus_allowed_list"))
-auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
-client = redis.Redis(unix_socket_path=os.environ["SSDB"].removeprefix("unix://"), **auth)
-print(allowed("self"), allowed(client.info("server")["process_id"]))
-"""
 # Waits in its first turn.
 TURNS = """
 import json, os, redis, time

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from db_clients import client, said
+from db_clients import CORES, client, said
 from slurm_cluster import Cluster
 
 from smartcore import Experiment
@@ -164,18 +164,9 @@ def test_the_nodes_of_each_of_several_programs_have_a_database(
 def test_a_database_is_pinned_and_its_program_keeps_what_its_settings_gave(
     inside: str, exp: Experiment
 ) -> None:
-    code = """
-import json, os, redis
-def allowed(pid):
-    lines = open(f"/proc/{pid}/status").read().splitlines()
-    return next(line.split()[1] for line in lines if line.startswith("Cpus_allowed_list"))
-auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
-client = redis.Redis(unix_socket_path=os.environ["SSDB"].removeprefix("unix://"), **auth)
-print(allowed("self"), allowed(client.info("server")["process_id"]))
-"""
     cores = sorted(os.sched_getaffinity(0))
     run = exp.create_run_settings(
-        "taskset", ["--cpu-list", str(cores[-1]), sys.executable, "-c", code]
+        "taskset", ["--cpu-list", str(cores[-1]), sys.executable, "-c", CORES]
     )
     model = exp.create_model("pinned", run)
     model.colocate_db_uds(custom_pinning=[cores[0]])

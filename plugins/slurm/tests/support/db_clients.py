@@ -27,6 +27,16 @@ above = open(f"/proc/{os.getppid()}/environ").read().split("\\0")
 node = os.environ["SLURMD_NODENAME"]
 print(client.get("key7").decode(), node, f"SLURMD_NODENAME={node}" in above)
 """
+# The cores of the program, and those of its database.
+CORES = """
+import json, os, redis
+def allowed(pid):
+    lines = open(f"/proc/{pid}/status").read().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("Cpus_allowed_list"))
+auth = json.load(open(os.environ["SMARTCORE_DB_AUTH"]))
+client = redis.Redis(unix_socket_path=os.environ["SSDB"].removeprefix("unix://"), **auth)
+print(allowed("self"), allowed(client.info("server")["process_id"]))
+"""
 
 
 def client(exp: Experiment, name: str, **batch: bool) -> Model:
